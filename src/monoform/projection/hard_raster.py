@@ -1,0 +1,124 @@
+"""Z-buffer: the face seen at every pixel's centre, its depth, and where on the face.
+
+Which face is seen has no gradient; depth and barycentrics, given the face, do: they follow from where the pixel's ray meets
+the face's plane in camera space. The PyTorch is the specification of `kernels.hard`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from monoform.projection import kernels
+from monoform.projection.clipping import broadcast_batch, clip, near_plane, project
+from monoform.projection.kernels.hard import rasterise
+
+FACES_AT_ONCE = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Fragments:
+    """What is seen at each pixel's centre."""
+
+    face_id: Int[Tensor, "b h w"]
+    """-1 where empty."""
+    depth: Float[Tensor, "b h w"]
+    """z in the camera frame, inf where empty."""
+    barycentric: Float[Tensor, "b h w 3"]
+    """Weights of the face's corners, perspective-correct; 0 where empty."""
+
+
+def hard_raster(
+    vertices_camera: Float[Tensor, "#b v 3"],
+    faces: Int[Tensor, "f 3"],
+    K: Float[Tensor, "#b 3 3"],
+    size_hw: tuple[int, int],
+    *,
+    backend: str | None = None,
+) -> Fragments:
+    """Draw a mesh with a z-buffer; depth and barycentrics are differentiable with respect to vertices and K.
+
+    vertices_camera: OpenCV camera frame (+x right, +y down, +z forward), any unit; a batch of 1 meets many K and vice versa.
+    Faces, either winding, are clipped at the near plane `clipping.NEAR`. backend: None picks by device.
+    """
+    h, w = size_hw
+    vertices, K = broadcast_batch(vertices_camera, K)
+    numba = (backend or kernels.pick(vertices.device.type)) == "numba"
+    find = find_faces_numba if numba else find_faces_torch
+    near = near_plane(vertices)
+    with torch.no_grad():
+        behind = ~(vertices[..., 2] > near[:, None]).all(-1) | ~torch.isfinite(vertices).all(-1).all(-1)
+        if numba and not bool(behind.any()) and not (vertices.requires_grad or K.requires_grad):
+            seen = [torch.from_numpy(array) for array in rasterise(project(vertices, K).numpy(), faces.numpy(), h, w)]
+            return Fragments(seen[0], seen[1].to(vertices.dtype), seen[2].to(vertices.dtype))
+        if not bool(behind.any()):
+            face_id = find(project(vertices, K), faces, h, w)
+        else:
+            face_id = torch.cat([_find_clipped(find, vertices[i], faces, K[i], near[i], h, w) for i in range(len(K))])
+    return Fragments(face_id, *intersect(vertices, faces, K, face_id))
+
+
+def _find_clipped(find, vertices, faces, K, near, h, w) -> Int[Tensor, "1 h w"]:
+    part = clip(vertices, faces, near)
+    found = find(project(part.vertices[None], K[None]), part.faces, h, w)
+    if not len(part.faces):
+        return found
+    return torch.where(found >= 0, part.source[found.clamp(min=0).long()].to(found.dtype), found)
+
+
+def find_faces_numba(points: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"], h: int, w: int) -> Int[Tensor, "b h w"]:
+    return torch.from_numpy(rasterise(points.numpy(), faces.numpy(), h, w)[0])
+
+
+def find_faces_torch(points: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"], h: int, w: int) -> Int[Tensor, "b h w"]:
+    """Face seen at each pixel's centre from points [x_px, y_px, depth]. Of faces at the same depth the first is seen."""
+    face_id = torch.full((len(points), h, w), -1, dtype=torch.int32, device=points.device)
+    nearest = points.new_zeros(len(points), h, w)
+    x = (torch.arange(w, device=points.device) + 0.5).to(points.dtype)
+    y = (torch.arange(h, device=points.device) + 0.5).to(points.dtype)
+    pixels = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[:, :, None]
+    for start in range(0, len(faces), FACES_AT_ONCE):
+        corners = points[:, faces[start : start + FACES_AT_ONCE].long()]
+        drawable = (corners[..., 2] > 0).all(-1) & (corners.abs().sum((-1, -2)) < 1e18)
+        offset = corners[:, :, None, None, :, :2] - pixels
+        weight = _cross(offset.roll(-1, -2), offset.roll(-2, -2))
+        total = weight.sum(-1)
+        weight = weight / torch.where(total.abs() < 1e-12, torch.ones_like(total), total)[..., None]
+        hit = (weight >= 0).all(-1) & (total.abs() >= 1e-12) & drawable[:, :, None, None]
+        nearness = torch.where(hit, (weight / corners[:, :, None, None, :, 2]).sum(-1), torch.zeros_like(total))
+        best, which = nearness.max(1)
+        closer = best > nearest
+        nearest = torch.where(closer, best, nearest)
+        face_id = torch.where(closer, (which + start).int(), face_id)
+    return face_id
+
+
+def intersect(
+    vertices: Float[Tensor, "b v 3"],
+    faces: Int[Tensor, "f 3"],
+    K: Float[Tensor, "b 3 3"],
+    face_id: Int[Tensor, "b h w"],
+) -> tuple[Float[Tensor, "b h w"], Float[Tensor, "b h w 3"]]:
+    """Depth and barycentrics where each pixel's ray meets the plane of its face."""
+    b, h, w = face_id.shape
+    depth = vertices.new_full((b, h, w), torch.inf)
+    barycentric = vertices.new_zeros(b, h, w, 3)
+    image, row, column = (face_id >= 0).nonzero(as_tuple=True)
+    if not len(image):
+        return depth, barycentric
+    corners = vertices[image[:, None], faces[face_id[image, row, column].long()].long()]
+    pixel = torch.stack([column + 0.5, row + 0.5, torch.ones_like(row)], -1).to(vertices.dtype)
+    ray = (torch.linalg.inv(K)[image] @ pixel[..., None])[..., 0]
+    # A point of the ray near the face keeps the differences small; any point of the ray gives the same weights.
+    offset = corners - ray[:, None] * corners[..., 2].detach().mean(-1)[:, None, None]
+    normals = torch.linalg.cross(offset.roll(-1, 1), offset.roll(-2, 1))
+    weight = (normals * ray[:, None]).sum(-1)
+    total = weight.sum(-1, keepdim=True)
+    weight = weight / torch.where(total.abs() < 1e-30, torch.full_like(total, 1e-30), total)
+    places = (image, row, column)
+    return depth.index_put(places, (weight * corners[..., 2]).sum(-1)), barycentric.index_put(places, weight)
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]

@@ -1,0 +1,82 @@
+"""SoftRas: the contract of silhouettes, its formula's gradient, and PyTorch3D's own values."""
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from monoform.projection.kernels import soft
+from monoform.projection.soft_raster import soft_raster, soft_raster_torch
+from projection_cases import (
+    SilhouetteContract,
+    backend,  # noqa: F401 (a fixture)
+    camera,
+    nasty_points,
+    placed,
+    relative,
+    same_in_forked_child,
+)
+
+
+class TestContract(SilhouetteContract):
+    draw = staticmethod(soft_raster)
+    blur_px = 0.4
+
+
+def test_gradcheck():
+    sphere = trimesh.creation.icosphere(0)
+    vertices = placed(np.asarray(sphere.vertices), 1).requires_grad_()
+    K = camera(7, 8, 9.0).requires_grad_()
+    faces = torch.as_tensor(np.asarray(sphere.faces))[:9]
+    run = lambda vertices, K: soft_raster(vertices, faces, K, (7, 8), sigma=1e-2, blur_radius=9.0, backend="torch")  # noqa: E731
+    assert torch.autograd.gradcheck(run, (vertices, K), eps=1e-7, atol=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [1e-5, 1e-3])
+def test_sigma_is_the_width_of_the_blur(backend, sigma):  # noqa: F811
+    """Beside one long edge alpha is the sigmoid of the squared distance, where the shorter side is 2 long."""
+    vertices = torch.tensor([[[4.0, -90, 1], [4.0, 90, 1], [190.0, 0, 1]]]).double()
+    K = torch.eye(3).double()[None]
+    image = soft_raster(vertices, torch.tensor([[0, 1, 2]]), K, (20, 30), sigma=sigma, blur_radius=4.0, backend=backend)
+    d = (torch.arange(30) + 0.5 - 4).double() / 10
+    assert torch.allclose(image[0, 10], torch.sigmoid(d.sign() * d**2 / sigma), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bumpy_sphere", "aeroplane_open_mesh", "car_open_mesh", "chair_open_mesh"])
+def test_equals_pytorch3d(shared, name):
+    reference = np.load(shared / "fixtures" / "pytorch3d" / f"{name}.npz")
+    # In float32, as there: a face seen edge-on counts or not by the last bit of its area, which PyTorch3D compares with 1e-8.
+    R = torch.as_tensor(reference["R_model_to_camera_opencv"]).float()
+    t = torch.as_tensor(reference["t_model_to_camera"]).float()
+    vertices = torch.as_tensor(reference["vertices"]).float().expand(len(R), -1, -1).clone().requires_grad_()
+    image = soft_raster(
+        vertices @ R.mT + t[:, None],
+        torch.as_tensor(reference["faces"]),
+        torch.as_tensor(reference["K"]).float()[None],
+        (64, 64),
+        sigma=float(reference["sigma"]),
+        blur_radius=float(reference["blur_radius"]),
+    )
+    (image * torch.as_tensor(reference["upstream"])).sum().backward()
+    assert np.abs(image.detach().numpy() - reference["alpha"]).max() <= 1e-4
+    assert relative(vertices.grad, torch.as_tensor(reference["grad_vertices"])) <= 1e-3
+
+
+def test_works_in_a_forked_child():
+    points = nasty_points(300)
+    faces = np.arange(points.shape[1]).reshape(-1, 3)
+    assert same_in_forked_child(lambda: soft.forward(points, faces, 32, 32)[0])
+
+
+def test_fuzz():
+    points = nasty_points(100_000)
+    alpha, saved = soft.forward(points, np.arange(points.shape[1]).reshape(-1, 3), 16, 16)
+    assert np.isfinite(alpha).all()
+    assert alpha.min() >= 0
+    assert alpha.max() <= 1
+    assert np.isfinite(soft.backward(saved, np.ones_like(alpha))).all()
+    few = torch.as_tensor(points[:, :600]).requires_grad_()
+    image = soft_raster_torch(few, torch.arange(600).reshape(-1, 3), 16, 16, 1e-4, 1e-3)
+    image.sum().backward()
+    assert torch.isfinite(image).all()
+    assert torch.isfinite(few.grad).all()
