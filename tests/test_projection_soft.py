@@ -80,3 +80,10 @@ def test_fuzz():
     image.sum().backward()
     assert torch.isfinite(image).all()
     assert torch.isfinite(few.grad).all()
+
+
+def test_pixels_deep_inside_a_face_do_not_move_it() -> None:
+    points = np.array([[[-900, -900, 1], [900, -900, 1], [0, 1800, 1]]], np.float32)
+    alpha, saved = soft.forward(points, np.array([[0, 1, 2]], np.int32), 8, 8)
+    assert (alpha > 1 - 1e-6).all()
+    assert (soft.backward(saved, np.ones_like(alpha)) == 0).all()

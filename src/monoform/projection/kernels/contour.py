@@ -8,6 +8,9 @@ a basin of many pixels, where a coverage gradient sees only one. Works on any tr
 import numpy as np
 from numba import njit
 
+WIDE = np.float32(8.0)
+"""Triangles wider than this, pixels, are drawn row by row between their edges: of a long sliver's box nearly all is empty."""
+
 
 @njit(cache=True, nogil=True, inline="always")
 def pose_points(vertices, R, t, camera, points):
@@ -22,6 +25,19 @@ def pose_points(vertices, R, t, camera, points):
         points[i, 1] = camera[1] * np.float32(R[1, 0] * x + R[1, 1] * y + R[1, 2] * z + t[1]) * inverse + camera[3]
         points[i, 2] = inverse
     return True
+
+
+@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _row_span(x0, y0, x1, y1, x2, y2, py, left, right):
+    """Where the line y = py may cross a triangle, a pixel to spare on both sides, within [left, right]."""
+    begin, end = right, left
+    for xa, ya, xb, yb in ((x0, y0, x1, y1), (x1, y1, x2, y2), (x2, y2, x0, y0)):
+        if min(ya, yb) <= py <= max(ya, yb):
+            share = (py - ya) / (yb - ya) if yb != ya else np.float32(0.0)
+            x = xa + share * (xb - xa)
+            begin = min(begin, x if yb != ya else min(xa, xb))
+            end = max(end, x if yb != ya else max(xa, xb))
+    return max(left, begin - np.float32(1.0)), min(right, end + np.float32(1.0))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -45,7 +61,10 @@ def draw_inverse_depth(points, faces, image):
         z0, z1, z2 = points[a, 2], points[b, 2], points[c, 2]
         for y in range(max(0, int(np.ceil(top - half))), min(h - 1, int(np.floor(bottom - half))) + 1):
             py = np.float32(y) + half
-            for x in range(max(0, int(np.ceil(left - half))), min(w - 1, int(np.floor(right - half))) + 1):
+            begin, end = left, right
+            if right - left > WIDE:
+                begin, end = _row_span(x0, y0, x1, y1, x2, y2, py, left, right)
+            for x in range(max(0, int(np.ceil(begin - half))), min(w - 1, int(np.floor(end - half))) + 1):
                 px = np.float32(x) + half
                 u = da * (px - x2) + (x2 - x1) * (py - y2) * inverse
                 v = db * (px - x2) + (x0 - x2) * (py - y2) * inverse

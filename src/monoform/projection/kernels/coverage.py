@@ -97,23 +97,20 @@ def _orient(points, faces, side):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
-def _find_contour(edges, first, incidence, side, one_sided, contour, layers):
+def _find_contour(edges, first, incidence, side, contour, layers):
     """List the edges that have more faces on one side than on the other, and how many more (signed). Returns their number.
 
-    one_sided: look at the faces of negative orientation only, which is right for closed meshes.
+    Every edge is written and most are overwritten by the next: a branch would be mispredicted too often.
     """
     count = 0
     for edge in range(edges.shape[0]):
         total = 0
         for i in range(first[edge], first[edge + 1]):
-            signed = incidence[i]
-            orientation = side[abs(signed) - 1]
-            if not (one_sided and orientation > 0):
-                total += orientation if signed > 0 else -orientation
-        if total != 0:
-            contour[count] = edge
-            layers[count] = total
-            count += 1
+            orientation = side[abs(incidence[i]) - 1]
+            total += orientation if incidence[i] > 0 else -orientation
+        contour[count] = edge
+        layers[count] = total
+        count += 1 if total != 0 else 0
     return count
 
 
@@ -197,13 +194,31 @@ def _add_areas(points, edges, contour, layers, count, area, row, column, until):
             t0 = t1
 
 
+@njit(inline="always", error_model="numpy")
+def _share(total):
+    return min(max(total, np.float32(0.0)), np.float32(1.0))
+
+
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 def _sum_rows(area, alpha):
-    for row in range(alpha.shape[0]):
+    """Sums along the rows, clamped; four rows at a time, as each sum waits for the one before."""
+    height, width = alpha.shape
+    for row in range(0, height - height % 4, 4):
+        a, b, c, d = np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        for column in range(width):
+            a += area[row, column]
+            b += area[row + 1, column]
+            c += area[row + 2, column]
+            d += area[row + 3, column]
+            alpha[row, column] = _share(a)
+            alpha[row + 1, column] = _share(b)
+            alpha[row + 2, column] = _share(c)
+            alpha[row + 3, column] = _share(d)
+    for row in range(height - height % 4, height):
         total = np.float32(0.0)
-        for column in range(alpha.shape[1]):
+        for column in range(width):
             total += area[row, column]
-            alpha[row, column] = min(max(total, np.float32(0.0)), np.float32(1.0))
+            alpha[row, column] = _share(total)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
@@ -221,7 +236,9 @@ def _forward_images(
     for image in range(start, stop):
         seen, edge_list, layer_list = points[image], contour[image], layers[image]
         closed[image] = _orient(seen, faces, side) and mesh_closed
-        n = _find_contour(edges, first, incidence, side, closed[image], edge_list, layer_list)
+        if closed[image]:  # the faces of one orientation have the same contour
+            np.minimum(side, 0, side)
+        n = _find_contour(edges, first, incidence, side, edge_list, layer_list)
         count[image] = n
         area[:] = 0.0
         if closed[image]:
@@ -239,7 +256,9 @@ def forward(points: np.ndarray, topology: Topology, h: int, w: int) -> tuple[np.
     points: (b, v, 3) [x_px, y_px, depth], centre of pixel (i, j) at (j + 0.5, i + 0.5). Faces with a vertex at depth <= 0 or
     not finite are left out: clip before. Returns alpha (b, h, w) float32 in [0, 1] and what `backward` needs.
     """
-    points, _ = checked(points, topology.faces)
+    points, _ = checked(points, topology.faces[:0])  # the topology knows its extent: no need to look at every face
+    if topology.vertices_needed > points.shape[1]:
+        raise ValueError(f"a face names a vertex outside 0..{points.shape[1] - 1}")
     batch, edges = len(points), len(topology.edges)
     alpha = np.empty((batch, h, w), np.float32)
     closed = np.empty(batch, bool)

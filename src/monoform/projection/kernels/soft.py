@@ -1,8 +1,9 @@
 """SoftRas silhouettes: alpha = 1 - prod over faces of (1 - sigmoid(d / sigma)), d the signed squared distance to the face.
 
 The product does not depend on the order of the faces, so nothing is sorted and none is dropped: every face within the blur
-radius counts. The image is kept in blocks of 4 x 4 pixels, sixteen neighbours in memory, which the compiler turns into vector
-instructions. Per pixel the product of (1 + exp(d / sigma)) is kept; the gradient needs nothing else.
+radius counts. Each face's pixels are gone through row by row in groups of eight neighbours, which the compiler turns into
+vector instructions; the working images have seven columns more than the image, so that a group may begin at any pixel. Per
+pixel the product of (1 + exp(d / sigma)) is kept; the gradient needs nothing else.
 """
 
 import math
@@ -11,7 +12,8 @@ from functools import partial
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import carray, njit, types  # pyright: ignore[reportPrivateImportUsage] (carray is documented)
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from monoform.projection.kernels import threads
@@ -20,8 +22,13 @@ from monoform.projection.kernels.hard import FAST, _drawable, checked
 f4 = np.float32
 MIN_AREA = 1e-8
 """Faces of less than half this area, where the image's shorter side is 2 long, are left out (as PyTorch3D does)."""
+LOG2_E = 1.4426950408889634
+LANES = 8
+"""Neighbours in a row that are computed together."""
 MAX_EXPONENT = 16.0
 """Deep inside a face exp(d / sigma) is capped: alpha is 1 to the last bit, and the product stays finite."""
+CAPPED = 0.9999 * math.exp(MAX_EXPONENT)
+"""From here on it is capped, and moving the face changes nothing."""
 
 
 @intrinsic
@@ -34,19 +41,41 @@ def _as_float(typing_context, bits):
     return types.float32(types.int32), generate
 
 
+@intrinsic
+def _floor(typing_context, x):
+    """The largest whole float32 that is no larger."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.call(builder.module.declare_intrinsic("llvm.floor", [ir.FloatType()]), arguments)
+
+    return types.float32(types.float32), generate
+
+
+@intrinsic
+def _sums_on_stack(typing_context):
+    """Address of 6 * LANES float32 on the stack: unlike an array's they are known to overlap no other, so loops vectorise."""
+
+    def generate(context, builder, signature, arguments):
+        return cgutils.alloca_once(builder, ir.FloatType(), size=6 * LANES)
+
+    return types.CPointer(types.float32)(), generate
+
+
 @njit(inline="always", fastmath=True)
-def _exp(x):
-    """exp for -87 < x < 87 without a branch, to 2e-6: the whole power of 2 into the exponent, a polynomial for the rest."""
-    y = x * f4(1.4426950408889634)
-    whole = np.int32(y + f4(127.0)) - np.int32(127)
-    rest = y - f4(whole)
+def _exp2(x):
+    """2**x for -126 < x < 127 without a branch, to 2e-6: the whole power into the exponent, a polynomial for the rest.
+
+    Never the difference of two np.int32: Numba makes it an int64, whose vectors are half as long and slow to convert.
+    """
+    whole = _floor(x)  # pyright: ignore[reportCallIssue] (an intrinsic)
+    rest = x - whole
     p = f4(1.8775767e-3)
     p = p * rest + f4(8.9893397e-3)
     p = p * rest + f4(5.5826318e-2)
     p = p * rest + f4(2.4015361e-1)
     p = p * rest + f4(6.9315308e-1)
     p = p * rest + f4(9.9999994e-1)
-    return p * _as_float((whole + np.int32(127)) << np.int32(23))  # pyright: ignore[reportCallIssue] (an intrinsic)
+    return p * _as_float(np.int32(whole + f4(127.0)) << np.int32(23))  # pyright: ignore[reportCallIssue] (an intrinsic)
 
 
 @njit(inline="always", fastmath=True)
@@ -59,86 +88,132 @@ def _high(a, b):
     return a if a > b else b
 
 
+@njit(inline="always", error_model="numpy")
+def _stride(width):
+    """Floats a row of the working images: whole vectors may begin at any pixel of the image."""
+    return width + LANES - 1
+
+
 @njit(inline="always", fastmath=True)
-def _to_edge(dx, dy, ex, ey, inverse_length2):
+def _exponential(distance2, inside, per_sigma, limit):
+    """exp(d / sigma), 0 beyond the blur radius; per_sigma and limit are in powers of 2."""
+    d = distance2 if inside else -distance2
+    x = _low(d * per_sigma, f4(MAX_EXPONENT * LOG2_E))
+    return _exp2(x) if x > limit else f4(0)
+
+
+@njit(inline="always", fastmath=True)
+def _frame(xa, ya, xb, yb):
+    """Unit vector along an edge, and its length."""
+    ex, ey = xb - xa, yb - ya
+    length = f4(math.sqrt(ex * ex + ey * ey))
+    per_length = f4(1) / length
+    return ex * per_length, ey * per_length, length
+
+
+@njit(inline="always", fastmath=True)
+def _distance2(along, across, length):
+    """Squared distance to an edge from a point that lies so far along and across it."""
+    beyond = along - _low(_high(along, f4(0)), length)
+    return across * across + beyond * beyond
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _multiply_face(product, stride, columns, rows, corners, per_sigma, limit):
+    """Multiply one face's 1 + exp(d / sigma) into the pixels it reaches."""
+    x0, y0, x1, y1, x2, y2 = corners
+    ux0, uy0, length0 = _frame(x0, y0, x1, y1)
+    ux1, uy1, length1 = _frame(x1, y1, x2, y2)
+    ux2, uy2, length2 = _frame(x2, y2, x0, y0)
+    s = f4(1) if ux0 * uy1 - uy0 * ux1 > 0 else f4(-1)
+    nx0, nx1, nx2, ny0, ny1, ny2 = -s * uy0, -s * uy1, -s * uy2, s * ux0, s * ux1, s * ux2
+    left = f4(columns[0]) + f4(0.5)
+    dx0, dx1, dx2 = left - x0, left - x1, left - x2
+    for row in range(rows[0], rows[1]):
+        y = f4(row) + f4(0.5)
+        dy0, dy1, dy2 = y - y0, y - y1, y - y2
+        along0, along1, along2 = dx0 * ux0 + dy0 * uy0, dx1 * ux1 + dy1 * uy1, dx2 * ux2 + dy2 * uy2
+        across0, across1, across2 = dx0 * nx0 + dy0 * ny0, dx1 * nx1 + dy1 * ny1, dx2 * nx2 + dy2 * ny2
+        for first in range(0, columns[1] - columns[0], LANES):
+            start = np.uint64(row * stride + columns[0] + first)
+            for i in range(LANES):
+                x = f4(np.int32(first)) + f4(np.int32(i))
+                n0, n1, n2 = across0 + x * nx0, across1 + x * nx1, across2 + x * nx2
+                d0 = _distance2(along0 + x * ux0, n0, length0)
+                d1 = _distance2(along1 + x * ux1, n1, length1)
+                d2 = _distance2(along2 + x * ux2, n2, length2)
+                a = _exponential(_low(d0, _low(d1, d2)), _low(n0, _low(n1, n2)) > f4(0), per_sigma, limit)
+                product[start + np.uint64(i)] = _low(product[start + np.uint64(i)] * (f4(1) + a), f4(1e30))
+
+
+@njit(inline="always", fastmath=True)
+def _to_edge(dx, dy, along, ex, ey):
     """From the nearest point of an edge to a pixel: where along the edge, the offset, its squared length."""
-    t = _low(_high((dx * ex + dy * ey) * inverse_length2, f4(0)), f4(1))
+    t = _low(_high(along, f4(0)), f4(1))
     qx, qy = dx - t * ex, dy - t * ey
     return t, qx, qy, qx * qx + qy * qy
 
 
 @njit(inline="always", fastmath=True)
-def _exponential(distance2, inside, per_sigma, limit):
-    """exp(d / sigma), 0 beyond the blur radius."""
-    e = distance2 * per_sigma
-    e = _low(e, f4(MAX_EXPONENT)) if inside else -e
-    a = _exp(_high(e, f4(-30.0)))
-    return a if e > limit else f4(0)
+def _sum(g, k):
+    """Sum of the k-th LANES numbers."""
+    total = f4(0)
+    for i in range(LANES):
+        total += g[k * LANES + i]
+    return total
+
+
+@njit(inline="always", fastmath=True)
+def _edge(xa, ya, xb, yb):
+    """An edge, and the same over its squared length."""
+    ex, ey = xb - xa, yb - ya
+    per_length2 = f4(1) / (ex * ex + ey * ey)
+    return ex, ey, ex * per_length2, ey * per_length2
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _multiply_blocks(product, x_range, y_range, blocks_x, corners, per_sigma, limit):
-    """Multiply one face's 1 + exp(d / sigma) into the blocks it reaches."""
+def _gather_face(weight, stride, columns, rows, corners, per_sigma, limit):
+    """Gradient of one face's corners: d alpha / dd = weight * sigmoid(d / sigma), summed over its pixels."""
     x0, y0, x1, y1, x2, y2 = corners
-    ex0, ey0, ex1, ey1, ex2, ey2 = x1 - x0, y1 - y0, x2 - x1, y2 - y1, x0 - x2, y0 - y2
-    il0 = f4(1) / _high(ex0 * ex0 + ey0 * ey0, f4(1e-12))
-    il1 = f4(1) / _high(ex1 * ex1 + ey1 * ey1, f4(1e-12))
-    il2 = f4(1) / _high(ex2 * ex2 + ey2 * ey2, f4(1e-12))
+    ex0, ey0, ax0, ay0 = _edge(x0, y0, x1, y1)
+    ex1, ey1, ax1, ay1 = _edge(x1, y1, x2, y2)
+    ex2, ey2, ax2, ay2 = _edge(x2, y2, x0, y0)
     s = f4(1) if ex0 * ey1 - ey0 * ex1 > 0 else f4(-1)
-    for by in range(y_range[0], y_range[1]):
-        for bx in range(x_range[0], x_range[1]):
-            start = np.uint64((by * blocks_x + bx) * 16)
-            for i in range(16):
-                px = f4(4 * bx) + f4(0.5) + f4(np.int32(i & 3))
-                py = f4(4 * by) + f4(0.5) + f4(np.int32(i >> 2))
-                dx0, dy0, dx1, dy1, dx2, dy2 = px - x0, py - y0, px - x1, py - y1, px - x2, py - y2
-                _, _, _, d0 = _to_edge(dx0, dy0, ex0, ey0, il0)
-                _, _, _, d1 = _to_edge(dx1, dy1, ex1, ey1, il1)
-                _, _, _, d2 = _to_edge(dx2, dy2, ex2, ey2, il2)
-                c = _low(s * (ex0 * dy0 - ey0 * dx0), _low(s * (ex1 * dy1 - ey1 * dx1), s * (ex2 * dy2 - ey2 * dx2)))
-                a = _exponential(_low(d0, _low(d1, d2)), c > f4(0), per_sigma, limit)
-                product[start + np.uint64(i)] = _low(product[start + np.uint64(i)] * (f4(1) + a), f4(1e30))
-
-
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _gather_blocks(weight, active, x_range, y_range, blocks_x, corners, per_sigma, limit):
-    """Gradient of one face's corners (6 numbers): d alpha / dd = weight * sigmoid(d / sigma), summed over its pixels."""
-    x0, y0, x1, y1, x2, y2 = corners
-    ex0, ey0, ex1, ey1, ex2, ey2 = x1 - x0, y1 - y0, x2 - x1, y2 - y1, x0 - x2, y0 - y2
-    il0 = f4(1) / _high(ex0 * ex0 + ey0 * ey0, f4(1e-12))
-    il1 = f4(1) / _high(ex1 * ex1 + ey1 * ey1, f4(1e-12))
-    il2 = f4(1) / _high(ex2 * ex2 + ey2 * ey2, f4(1e-12))
-    s = f4(1) if ex0 * ey1 - ey0 * ex1 > 0 else f4(-1)
-    g0x, g0y, g1x, g1y, g2x, g2y = f4(0), f4(0), f4(0), f4(0), f4(0), f4(0)
-    for by in range(y_range[0], y_range[1]):
-        for bx in range(x_range[0], x_range[1]):
-            if active[np.uint64(by * blocks_x + bx)] == 0:
-                continue
-            start = np.uint64((by * blocks_x + bx) * 16)
-            for i in range(16):
-                px = f4(4 * bx) + f4(0.5) + f4(np.int32(i & 3))
-                py = f4(4 * by) + f4(0.5) + f4(np.int32(i >> 2))
-                dx0, dy0, dx1, dy1, dx2, dy2 = px - x0, py - y0, px - x1, py - y1, px - x2, py - y2
-                t0, qx0, qy0, d0 = _to_edge(dx0, dy0, ex0, ey0, il0)
-                t1, qx1, qy1, d1 = _to_edge(dx1, dy1, ex1, ey1, il1)
-                t2, qx2, qy2, d2 = _to_edge(dx2, dy2, ex2, ey2, il2)
-                c = _low(s * (ex0 * dy0 - ey0 * dx0), _low(s * (ex1 * dy1 - ey1 * dx1), s * (ex2 * dy2 - ey2 * dx2)))
-                inside = c > f4(0)
+    nx0, nx1, nx2, ny0, ny1, ny2 = -s * ey0, -s * ey1, -s * ey2, s * ex0, s * ex1, s * ex2
+    left = f4(columns[0]) + f4(0.5)
+    lx0, lx1, lx2 = left - x0, left - x1, left - x2
+    g = carray(_sums_on_stack(), (6 * LANES,))  # pyright: ignore[reportCallIssue] (an intrinsic)
+    for i in range(6 * LANES):
+        g[i] = f4(0)
+    for row in range(rows[0], rows[1]):
+        y = f4(row) + f4(0.5)
+        dy0, dy1, dy2 = y - y0, y - y1, y - y2
+        along0, along1, along2 = lx0 * ax0 + dy0 * ay0, lx1 * ax1 + dy1 * ay1, lx2 * ax2 + dy2 * ay2
+        across0, across1, across2 = lx0 * nx0 + dy0 * ny0, lx1 * nx1 + dy1 * ny1, lx2 * nx2 + dy2 * ny2
+        for first in range(0, columns[1] - columns[0], LANES):
+            start = np.uint64(row * stride + columns[0] + first)
+            for i in range(LANES):
+                x = f4(np.int32(first)) + f4(np.int32(i))
+                t0, qx0, qy0, d0 = _to_edge(lx0 + x, dy0, along0 + x * ax0, ex0, ey0)
+                t1, qx1, qy1, d1 = _to_edge(lx1 + x, dy1, along1 + x * ax1, ex1, ey1)
+                t2, qx2, qy2, d2 = _to_edge(lx2 + x, dy2, along2 + x * ax2, ex2, ey2)
+                inside = _low(across0 + x * nx0, _low(across1 + x * nx1, across2 + x * nx2)) > f4(0)
                 a = _exponential(_low(d0, _low(d1, d2)), inside, per_sigma, limit)
-                g = f4(2) * weight[start + np.uint64(i)] * (a / (f4(1) + a))
-                g = -g if inside else g
-                w0 = g if d0 <= _low(d1, d2) else f4(0)  # only the nearest edge moves the distance
-                w1 = g - w0 if d1 <= d2 else f4(0)
-                w2 = g - w0 - w1
+                w = f4(2) * weight[start + np.uint64(i)] * (a / (f4(1) + a))
+                w = w if a < f4(CAPPED) else f4(0)
+                w = -w if inside else w
+                w0 = w if d0 <= _low(d1, d2) else f4(0)  # only the nearest edge moves the distance
+                w1 = w - w0 if d1 <= d2 else f4(0)
+                w2 = w - w0 - w1
                 u0, u1, u2 = w0 * t0, w1 * t1, w2 * t2
                 v0, v1, v2 = w0 - u0, w1 - u1, w2 - u2
-                g0x += v0 * qx0 + u2 * qx2
-                g0y += v0 * qy0 + u2 * qy2
-                g1x += v1 * qx1 + u0 * qx0
-                g1y += v1 * qy1 + u0 * qy0
-                g2x += v2 * qx2 + u1 * qx1
-                g2y += v2 * qy2 + u1 * qy1
-    return g0x, g0y, g1x, g1y, g2x, g2y
+                g[i] += v0 * qx0 + u2 * qx2
+                g[1 * LANES + i] += v0 * qy0 + u2 * qy2
+                g[2 * LANES + i] += v1 * qx1 + u0 * qx0
+                g[3 * LANES + i] += v1 * qy1 + u0 * qy0
+                g[4 * LANES + i] += v2 * qx2 + u1 * qx1
+                g[5 * LANES + i] += v2 * qy2 + u1 * qy1
+    return _sum(g, 0), _sum(g, 1), _sum(g, 2), _sum(g, 3), _sum(g, 4), _sum(g, 5)
 
 
 @njit(inline="always", error_model="numpy", fastmath=FAST)
@@ -147,15 +222,19 @@ def _corners(points, a, b, c):
 
 
 @njit(inline="always", error_model="numpy", fastmath=FAST)
-def _block_range(p0, p1, p2, radius, size, low, high):
-    """Blocks (begin, end) within [low, high) that hold a pixel centre within `radius` of the span of three coordinates."""
+def _reach(p0, p1, p2, radius, low, high):
+    """Pixels (begin, end) within [low, high) whose centres lie within `radius` of the span of three coordinates."""
     begin = min(p0, p1, p2) - radius - f4(0.5)
     end = max(p0, p1, p2) + radius - f4(0.5)
-    if not (end >= f4(0) and begin <= f4(size - 1)):
-        return 0, 0
-    first = np.int32(max(begin + f4(1), f4(0))) >> 2
-    last = np.int32(min(end, f4(size - 1))) >> 2
-    return max(first, low), min(last + 1, high)
+    if not (end >= f4(low) and begin <= f4(high - 1)):
+        return np.int32(0), np.int32(0)
+    return np.int32(max(begin + f4(1), f4(low))), np.int32(min(end, f4(high - 1))) + np.int32(1)
+
+
+@njit(inline="always", error_model="numpy", fastmath=FAST)
+def _limit(per_sigma, radius2):
+    """The power of 2 at the blur radius; 2**-100, where `_exp2` still holds, is nothing beside 1."""
+    return f4(max(-radius2 * per_sigma * LOG2_E, -100.0))
 
 
 @njit(inline="always", error_model="numpy", fastmath=FAST)
@@ -167,78 +246,64 @@ def _visible(points, a, b, c, min_area):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
-def _forward_blocks(points, faces, row_start, row_stop, per_sigma, radius2, transmittance, alpha):
-    """Rows of blocks [row_start, row_stop) of one image."""
+def _forward_rows(points, faces, row_start, row_stop, per_sigma, radius2, transmittance, alpha):
+    """Rows [row_start, row_stop) of one image."""
     height, width = alpha.shape
-    blocks_x = (width + 3) // 4
-    radius, limit = f4(math.sqrt(radius2)), f4(-radius2 * per_sigma)
+    stride = _stride(width)
+    radius, limit = f4(math.sqrt(radius2)), _limit(per_sigma, radius2)
     min_area = f4(MIN_AREA * (0.5 * min(height, width)) ** 2)
-    transmittance[row_start * blocks_x * 16 : row_stop * blocks_x * 16] = f4(1)
+    transmittance[row_start * stride : row_stop * stride] = f4(1)
     for face in range(faces.shape[0]):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-        y_range = _block_range(points[a, 1], points[b, 1], points[c, 1], radius, height, row_start, row_stop)
-        if y_range[0] >= y_range[1]:
+        rows = _reach(points[a, 1], points[b, 1], points[c, 1], radius, row_start, row_stop)
+        if rows[0] >= rows[1]:
             continue
-        x_range = _block_range(points[a, 0], points[b, 0], points[c, 0], radius, width, 0, blocks_x)
-        if x_range[0] >= x_range[1] or not _visible(points, a, b, c, min_area):
-            continue
-        _multiply_blocks(
-            transmittance, x_range, y_range, blocks_x, _corners(points, a, b, c), f4(per_sigma), limit
-        )  # fmt: skip
-    for by in range(row_start, row_stop):
-        for bx in range(blocks_x):
-            start = (by * blocks_x + bx) * 16
-            for i in range(16):
-                transmittance[start + i] = f4(1) / transmittance[start + i]
-                row, column = by * 4 + (i >> 2), bx * 4 + (i & 3)
-                if row < height and column < width:
-                    alpha[row, column] = f4(1) - transmittance[start + i]
+        columns = _reach(points[a, 0], points[b, 0], points[c, 0], radius, 0, width)
+        if columns[0] < columns[1] and _visible(points, a, b, c, min_area):
+            corners = _corners(points, a, b, c)
+            _multiply_face(transmittance, stride, columns, rows, corners, f4(per_sigma * LOG2_E), limit)
+    for row in range(row_start, row_stop):
+        for column in range(width):
+            t = f4(1) / transmittance[row * stride + column]
+            transmittance[row * stride + column] = t
+            alpha[row, column] = f4(1) - t
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 def _forward_images(points, faces, start, stop, per_sigma, radius2, transmittance, alpha):
     for image in range(start, stop):
-        _forward_blocks(
-            points[image], faces, 0, (alpha.shape[1] + 3) // 4, per_sigma, radius2, transmittance[image], alpha[image]
-        )
+        _forward_rows(points[image], faces, 0, alpha.shape[1], per_sigma, radius2, transmittance[image], alpha[image])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
-def _weigh(transmittance, grad_alpha, per_sigma, weight, active):
-    """weight = dL/dalpha * (1 - alpha) / sigma in block order; active: blocks where it is not 0 everywhere."""
+def _weigh(transmittance, grad_alpha, per_sigma, weight):
+    """weight = dL/dalpha * (1 - alpha) / sigma, 0 in the padding."""
     height, width = grad_alpha.shape
-    blocks_x = (width + 3) // 4
-    for block in range(len(active)):
-        active[block] = 0
-        for i in range(16):
-            row, column = (block // blocks_x) * 4 + (i >> 2), (block % blocks_x) * 4 + (i & 3)
-            w = f4(0)
-            if row < height and column < width:
-                w = grad_alpha[row, column] * transmittance[block * 16 + i] * f4(per_sigma)
-            weight[block * 16 + i] = w
-            if abs(w) > f4(1e-20):
-                active[block] = 1
+    stride = _stride(width)
+    for row in range(height):
+        for column in range(width):
+            weight[row * stride + column] = (
+                grad_alpha[row, column] * transmittance[row * stride + column] * f4(per_sigma)
+            )  # fmt: skip
+        weight[row * stride + width : (row + 1) * stride] = f4(0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
-def _backward_faces(points, faces, start, stop, size, per_sigma, radius2, weight, active, grad_corners):
+def _backward_faces(points, faces, start, stop, size, per_sigma, radius2, weight, grad_corners):
     """Gradient of every face's corners for faces [start, stop) of one image."""
     height, width = size
-    blocks_x, blocks_y = (width + 3) // 4, (height + 3) // 4
-    radius, limit = f4(math.sqrt(radius2)), f4(-radius2 * per_sigma)
+    radius, limit = f4(math.sqrt(radius2)), _limit(per_sigma, radius2)
     min_area = f4(MIN_AREA * (0.5 * min(height, width)) ** 2)
     for face in range(start, stop):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
         grad_corners[face] = f4(0)
-        y_range = _block_range(points[a, 1], points[b, 1], points[c, 1], radius, height, 0, blocks_y)
-        x_range = _block_range(points[a, 0], points[b, 0], points[c, 0], radius, width, 0, blocks_x)
-        if y_range[0] >= y_range[1] or x_range[0] >= x_range[1] or not _visible(points, a, b, c, min_area):
-            continue
-        g = _gather_blocks(
-            weight, active, x_range, y_range, blocks_x, _corners(points, a, b, c), f4(per_sigma), limit
-        )  # fmt: skip
-        for i in range(6):
-            grad_corners[face, i] = g[i]
+        rows = _reach(points[a, 1], points[b, 1], points[c, 1], radius, 0, height)
+        columns = _reach(points[a, 0], points[b, 0], points[c, 0], radius, 0, width)
+        if rows[0] < rows[1] and columns[0] < columns[1] and _visible(points, a, b, c, min_area):
+            corners = _corners(points, a, b, c)
+            g = _gather_face(weight, _stride(width), columns, rows, corners, f4(per_sigma * LOG2_E), limit)
+            for i in range(6):
+                grad_corners[face, i] = g[i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
@@ -256,13 +321,10 @@ def _gather_vertices(faces, grad_corners, grad_points):
 def _backward_images(points, faces, start, stop, per_sigma, radius2, transmittance, grad_alpha, grad_points):
     size = (grad_alpha.shape[1], grad_alpha.shape[2])
     weight = np.empty(transmittance.shape[1], np.float32)
-    active = np.empty(transmittance.shape[1] // 16, np.uint8)
     corners = np.empty((faces.shape[0], 6), np.float32)
     for image in range(start, stop):
-        _weigh(transmittance[image], grad_alpha[image], per_sigma, weight, active)
-        _backward_faces(
-            points[image], faces, 0, faces.shape[0], size, per_sigma, radius2, weight, active, corners
-        )  # fmt: skip
+        _weigh(transmittance[image], grad_alpha[image], per_sigma, weight)
+        _backward_faces(points[image], faces, 0, faces.shape[0], size, per_sigma, radius2, weight, corners)
         _gather_vertices(faces, corners, grad_points[image])
 
 
@@ -291,12 +353,12 @@ def forward(
     radius = math.log(1 / 1e-4 - 1) * sigma if blur_radius is None else blur_radius
     pixels2 = (min(h, w) / 2) ** 2
     per_sigma, radius2 = 1 / (sigma * pixels2), radius * pixels2
-    batch, blocks_y, blocks_x = len(points), (h + 3) // 4, (w + 3) // 4
+    batch = len(points)
     alpha = np.empty((batch, h, w), np.float32)
-    transmittance = np.empty((batch, blocks_y * blocks_x * 16), np.float32)
+    transmittance = np.empty((batch, h * (w + LANES - 1)), np.float32)
     if batch == 1:
         image = (per_sigma, radius2, transmittance[0], alpha[0])
-        threads.run([partial(_forward_blocks, points[0], faces, *rows, *image) for rows in threads.spans(blocks_y)])
+        threads.run([partial(_forward_rows, points[0], faces, *rows, *image) for rows in threads.spans(h)])
     else:
         images = (per_sigma, radius2, transmittance, alpha)
         threads.run([partial(_forward_images, points, faces, *part, *images) for part in threads.spans(batch)])
@@ -312,10 +374,9 @@ def backward(saved: Saved, grad_alpha: np.ndarray) -> np.ndarray:
     constants = (saved.per_sigma, saved.radius2)
     if batch == 1:
         weight = np.empty_like(saved.transmittance[0])
-        active = np.empty(len(weight) // 16, np.uint8)
         corners = np.empty((len(faces), 6), np.float32)
-        _weigh(saved.transmittance[0], grad_alpha[0], saved.per_sigma, weight, active)
-        rest = (saved.size_hw, *constants, weight, active, corners)
+        _weigh(saved.transmittance[0], grad_alpha[0], saved.per_sigma, weight)
+        rest = (saved.size_hw, *constants, weight, corners)
         threads.run([partial(_backward_faces, points[0], faces, *part, *rest) for part in threads.spans(len(faces))])
         _gather_vertices(faces, corners, grad_points[0])
     else:
