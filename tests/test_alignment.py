@@ -10,8 +10,8 @@ from monoform.alignment.model import prepare, up_rotation
 from monoform.alignment.search import distinct, rotations
 from monoform.data.procedural import make
 from monoform.data.procedural.photographs import Photograph, take_photograph
-from monoform.errors import EmptyMaskError, InputError
-from monoform.interfaces import Alignment, Photo
+from monoform.errors import EmptyMaskError, FullMaskError, InputError
+from monoform.interfaces import Alignment, Mask, Photo
 from monoform.meshes import Mesh, box
 from monoform.symmetry import SymmetryGroup, detect_symmetry, rotation_error
 
@@ -147,6 +147,49 @@ def test_the_trace_ends_at_a_good_fit(car: Mesh, shot: Photograph) -> None:
     assert len(found.trace) > 10
     assert found.trace[-1].iou > found.trace[0].iou
     assert found.trace[-1].iou > 0.9
+    np.testing.assert_array_equal(found.trace[-1].R, found.poses[0].R)
+    np.testing.assert_array_equal(found.trace[-1].t, found.poses[0].t)
+
+
+THIN = np.zeros((360, 480), np.float32)
+THIN[100, 20:460] = 1
+DOT = np.zeros((360, 480), np.float32)
+DOT[50, 60] = 1
+ALL_BUT_A_CORNER = np.ones((360, 480), np.float32)
+ALL_BUT_A_CORNER[:3, :3] = 0
+
+
+@pytest.mark.parametrize("coverage", [THIN, DOT, ALL_BUT_A_CORNER], ids=["wire", "dot", "larger than the picture"])
+def test_masks_that_no_pose_fits_still_get_a_finite_answer(car: Mesh, shot: Photograph, coverage: np.ndarray) -> None:
+    found = align(shot.photo, car, mask=Mask(coverage, "array"), K=shot.K, upright=True)
+    for pose in found.poses:
+        assert np.isfinite([*pose.R.ravel(), *pose.t, pose.iou, pose.contour_px, pose.appearance, pose.weight]).all()
+
+
+@pytest.mark.parametrize("corners", [3, 4])
+def test_a_single_triangle_and_a_flat_plate_are_placed(shot: Photograph, corners: int) -> None:
+    flat = Mesh(
+        np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])[:corners],
+        np.array([[0, 1, 2], [0, 2, 3]])[: corners - 2],
+    )
+    found = align(shot.photo, flat, mask=shot.mask, K=shot.K)
+    assert found.poses[0].iou > 0.5
+    assert all(np.isfinite(pose.t).all() for pose in found.poses)
+
+
+def test_pixels_that_are_not_square_are_taken_as_they_are(car: Mesh, shot: Photograph) -> None:
+    """The photo squeezed to half its height, fy and cy with it: the same pose."""
+    K = np.diag([1.0, 0.5, 1.0]) @ shot.K
+    image, mask = shot.photo.image[::2], shot.mask.reshape(-1, 2, shot.mask.shape[1]).mean(1)
+    found = align(image, car, mask=mask, K=K, upright=True)
+    assert error_deg(found, car, shot.R) < 2
+    np.testing.assert_allclose(found.poses[0].t, shot.t, atol=0.03 * shot.t[2])
+
+
+def test_max_poses_is_kept(car: Mesh, shot: Photograph) -> None:
+    found = align(shot.photo, car, mask=shot.mask, K=shot.K, upright=True, max_poses=1)
+    assert len(found.poses) == 1
+    assert found.poses[0].weight == 1
 
 
 def test_bad_arguments_are_named(car: Mesh, shot: Photograph) -> None:
@@ -162,6 +205,18 @@ def test_bad_arguments_are_named(car: Mesh, shot: Photograph) -> None:
         align(shot.photo, car, mask=shot.mask, K=np.diag([-1.0, 1.0, 1.0]))
     with pytest.raises(InputError, match="up axis"):
         align(shot.photo, car, mask=shot.mask, up_axis="up")
+    with pytest.raises(InputError, match="skew"):
+        align(shot.photo, car, mask=shot.mask, K=np.array([[300.0, 40, 160], [0, 300, 120], [0, 0, 1]]))
+    with pytest.raises(InputError, match="max_poses"):
+        align(shot.photo, car, mask=shot.mask, max_poses=0)
+    with pytest.raises(InputError, match="seed"):
+        align(shot.photo, car, mask=shot.mask, seed=-1)
+    with pytest.raises(InputError, match="area"):
+        align(shot.photo, Mesh(np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]), np.array([[0, 1, 2]])), mask=shot.mask)
+    with pytest.raises(EmptyMaskError):
+        align(shot.photo, car, mask=Mask(np.zeros_like(shot.mask), "array"))
+    with pytest.raises(FullMaskError):
+        align(shot.photo, car, mask=Mask(np.ones_like(shot.mask), "array"))
     with pytest.raises(InputError, match="no mesh"):
         align_library(shot.photo, [], mask=shot.mask)
 

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from monoform.data.procedural import make
 from monoform.errors import EmptyMaskError, FullMaskError, InputError, NumericError
-from monoform.meshes import Mesh, normalise
+from monoform.meshes import Mesh, box, normalise
 from monoform.projection.kernels import contour, coverage, threads
 from monoform.refinement import CoverageDescent, aim_at, polish, project, refine_outlines, refine_pose, soft_iou
 from monoform.target import crop_around, level
@@ -88,6 +88,24 @@ def test_no_scales_only_measures(car: Mesh, mask: np.ndarray) -> None:
     assert cost[0] < 0.05
 
 
+@given(st.integers(0, 10_000))
+def test_drawn_pixels_are_those_inside_a_triangle(seed: int) -> None:
+    """Wide, tiny and sliver triangles against signs of cross products in float64."""
+    rng = np.random.default_rng(seed)
+    points = np.column_stack([rng.uniform(-30, 94, (9, 2)), rng.uniform(0.2, 1, 9)]).astype(np.float32)
+    points[5, :2] = points[3, :2] + 0.6 * (points[4, :2] - points[3, :2]) + rng.normal(size=2)
+    points[7:, :2] = points[6, :2] + rng.uniform(-4, 4, (2, 2))
+    image, faces = np.empty((64, 64), np.float32), np.arange(9, dtype=np.int32).reshape(3, 3)
+    contour.draw_inverse_depth(points, faces, image)
+    x, y = np.meshgrid(np.arange(64) + 0.5, np.arange(64) + 0.5)
+    inside = np.zeros(x.shape, bool)
+    for (x0, y0), (x1, y1), (x2, y2) in points[faces][..., :2].astype(np.float64):
+        ends = ((x0, y0, x1, y1), (x1, y1, x2, y2), (x2, y2, x0, y0))
+        sides = np.array([(xb - xa) * (y - ya) - (yb - ya) * (x - xa) for xa, ya, xb, yb in ends])
+        inside |= (sides > 0).all(0) | (sides < 0).all(0)
+    assert ((image > 0) != inside).sum() <= 1  # a centre on an edge
+
+
 def test_the_rims_motion_is_the_derivative_of_its_pixel() -> None:
     """`_motion` against finite differences of the projection of the 3D point that the rim pixel carries."""
     t, camera = np.array([0.1, -0.2, 2.0]), np.array([150, 150, 64, 64], np.float32)
@@ -151,7 +169,7 @@ def test_refine_pose_never_ends_worse_than_it_started(car: Mesh, mask: np.ndarra
     alpha, _ = coverage.forward(
         project(car.vertices, R[None], t[None], aim.camera), coverage.Topology(car.faces, car.vertices), 64, 64
     )
-    assert found.iou >= soft_iou(alpha, aim.at)[0] - 0.02  # measured about the mesh's centre, so not to the last bit
+    assert found.iou >= soft_iou(alpha, aim.at)[0] - 1e-3  # measured about the mesh's centre, so not to the last bit
     assert np.isfinite(found.R).all()
 
 
@@ -175,6 +193,20 @@ def test_a_start_that_shows_nothing_of_the_object_stays_finite(car: Mesh, mask: 
         assert found.status == "no overlap"
 
 
+@pytest.mark.parametrize("t", [[0.0, 0.0, 0.5], [0.0, 0.0, 1e200], [1e30, 0.0, 1.0]])
+def test_vertices_in_the_cameras_plane_or_beyond_float32_warn_of_nothing(mask: np.ndarray, t: list[float]) -> None:
+    found = refine_pose(mask, box((1.0, 1.0, 1.0)), np.eye(3), np.array(t), K, steps=6)
+    assert np.isfinite([*found.R.ravel(), *found.t, found.iou]).all()
+
+
+def test_no_steps_only_measure(car: Mesh, mask: np.ndarray) -> None:
+    found = refine_pose(mask, car, TRUE_R, TRUE_T, K, steps=0)
+    assert found.trace == ()
+    assert found.iou > 0.98
+    np.testing.assert_allclose(found.R, TRUE_R, atol=1e-9)
+    np.testing.assert_allclose(found.t, TRUE_T, atol=1e-9)
+
+
 def test_bad_arguments_are_named(car: Mesh, mask: np.ndarray) -> None:
     with pytest.raises(EmptyMaskError):
         refine_pose(np.zeros((50, 50)), car, TRUE_R, TRUE_T, K)
@@ -190,3 +222,15 @@ def test_bad_arguments_are_named(car: Mesh, mask: np.ndarray) -> None:
         refine_pose(np.zeros((50, 50, 3)), car, TRUE_R, TRUE_T, K)
     with pytest.raises(InputError, match="no faces"):
         refine_pose(mask, Mesh(np.zeros((3, 3)), np.zeros((0, 3), int)), TRUE_R, TRUE_T, K)
+    with pytest.raises(InputError, match="one place"):
+        refine_pose(mask, Mesh(np.zeros((3, 3)), np.array([[0, 1, 2]])), TRUE_R, TRUE_T, K)
+    with pytest.raises(InputError, match="positive focal"):
+        refine_pose(mask, car, TRUE_R, TRUE_T, np.diag([0.0, 1.0, 1.0]))
+    with pytest.raises(NumericError, match="mask holds NaN"):
+        refine_pose(np.where(mask > 0.5, 1.0, np.nan), car, TRUE_R, TRUE_T, K)
+    with pytest.raises(InputError, match="divide"):
+        refine_pose(mask * 255, car, TRUE_R, TRUE_T, K)
+    with pytest.raises(InputError, match="resolution"):
+        refine_pose(mask, car, TRUE_R, TRUE_T, K, resolution=2)
+    with pytest.raises(InputError, match="steps"):
+        refine_pose(mask, car, TRUE_R, TRUE_T, K, steps=-1)

@@ -54,7 +54,7 @@ class RankedPose:
     t: np.ndarray
     """(3,) float64, in the mesh file's unit."""
     iou: float
-    """IoU of the rendered silhouette and the mask, at the photo's resolution (cropped to the object)."""
+    """Soft IoU of the rendered silhouette and the mask inside the photo, both antialiased at the working crop's 256 px."""
     contour_px: float
     """Mean distance between the two outlines, pixels of the photo."""
     appearance: float
@@ -90,11 +90,11 @@ class Alignment:
     """(3, 3) homogeneous map from pixels of the working crop to pixels of the photo."""
     ambiguous: bool
     ambiguity: str
-    """'' when not ambiguous; else 'mirror', 'half-turn', 'symmetry axis' or 'other'."""
+    """'' when not ambiguous; else 'mirror', 'half-turn', 'symmetry', 'symmetry axis' or 'other'."""
     symmetry: str
-    """The mesh's rotational symmetry group: 'none', 'C2', 'C4', 'D2', ..., 'axis', 'sphere'."""
+    """The mesh's rotational symmetry group: 'none', 'C2', 'C4', 'D2', ..., 'axis', 'axis+flip', 'sphere'."""
     trace: tuple[RefineStep, ...] = ()
-    """Steps of the refinement of the first pose."""
+    """Steps of the refinement of the first pose, the last of them the pose itself."""
     warnings: tuple[str, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
 

@@ -15,7 +15,7 @@ from monoform.errors import EmptyMaskError, FullMaskError, InputError, NumericEr
 from monoform.interfaces import RefineStep
 from monoform.meshes import Mesh, bounds, diagonal
 from monoform.projection.kernels import contour, coverage, threads
-from monoform.target import Crop, Level, crop_around, level
+from monoform.target import Crop, Level, checked_intrinsics, crop_around, level
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,8 @@ def refine_outlines(
     """Refine many poses of a mesh that stands about its origin; one Gauss-Newton step per robust scale.
 
     `R` (n, 3, 3), `t` (n, 3), `scales` in pixels of `at` (none: only measure). Returns R, t and the robust cost (n,) in
-    [0, 1]: the share of both outlines that the other does not explain within about `final` pixels.
+    [0, 1]: the share of both outlines that the other does not explain within about `final` pixels; 2 where the pose shows
+    no rim at all (behind the camera, or out of the picture).
     """
     R, t = np.array(R, dtype=np.float64), np.array(t, dtype=np.float64)
     cost = np.ones(len(R))
@@ -100,9 +101,9 @@ def aim_at(coverage_mask: np.ndarray, crop: Crop, K: np.ndarray, resolution: int
 def project(vertices: np.ndarray, R: np.ndarray, t: np.ndarray, camera: np.ndarray) -> np.ndarray:
     """(n, v, 3) float32 [x_px, y_px, depth] of n poses."""
     x = np.einsum("nij,vj->nvi", R, vertices) + t[:, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         pixels = x[..., :2] / x[..., 2:] * camera[:2] + camera[2:]
-    return np.concatenate([pixels, x[..., 2:]], axis=-1).astype(np.float32)
+        return np.concatenate([pixels, x[..., 2:]], axis=-1).astype(np.float32)
 
 
 def _pose_gradient(
@@ -111,8 +112,9 @@ def _pose_gradient(
     """(n, 6) gradient by (rotation about the mesh's origin, translation) from that by pixels (n, v, 2)."""
     arm = np.einsum("nij,vj->nvi", R, vertices)
     x = arm + t[:, None]
-    planar = gradient_px * camera[:2] / x[..., 2:]
-    along = -(planar * x[..., :2]).sum(-1, keepdims=True) / x[..., 2:]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        planar = gradient_px * camera[:2] / x[..., 2:]
+        along = -(planar * x[..., :2]).sum(-1, keepdims=True) / x[..., 2:]
     moved = np.concatenate([planar, along], axis=-1)
     moved[~gradient_px.any(-1)] = 0.0  # vertices that no outline touches, also those at or behind the camera
     return np.concatenate([np.cross(arm, moved).sum(1), moved.sum(1)], axis=-1)
@@ -167,7 +169,7 @@ class CoverageDescent:
         R = Rotation.from_rotvec(change[:, :3]).as_matrix() @ self.R
         t = self.t + change[:, 3:]
         alpha, loss, gradient = self._evaluate(R, t)
-        better = loss < self.loss
+        better = (loss < self.loss) & np.isfinite(change).all(1)  # a pose that is no number draws nothing, cheaply
         for mine, new in ((self.R, R), (self.t, t), (self.alpha, alpha), (self.loss, loss), (self.gradient, gradient)):
             mine[better] = new[better]
         self.damping = np.where(better, self.damping / 4, self.damping * 8)
@@ -205,6 +207,8 @@ def refine_pose(
     pixels of the mask. A third of the steps each at resolution/4, /2 and /1 of a square about the mask. Never returns
     a pose worse than the start. Raises EmptyMaskError, FullMaskError, NumericError, InputError.
     """
+    if steps < 0 or resolution < 16:
+        raise InputError(f"steps is {steps} and resolution {resolution}; give at least 0 and 16")
     mask, R, t, K = _checked(mask, mesh, R, t, K)
     low, high = bounds(mesh.vertices)
     centre, size = (low + high) / 2, diagonal(mesh.vertices)
@@ -256,14 +260,20 @@ def _checked(mask: np.ndarray, mesh: Mesh, R: np.ndarray, t: np.ndarray, K: np.n
             raise InputError(f"{name} has shape {np.shape(value)}; give {shape}")
         if not np.isfinite(value).all():
             raise NumericError(f"{name} holds NaN or infinity; give finite numbers")
+    if not np.isfinite(mask).all():
+        raise NumericError("the mask holds NaN or infinity; give coverage in [0, 1]")
+    if mask.min(initial=0) < -1e-3 or mask.max(initial=0) > 1 + 1e-3:
+        raise InputError("the mask leaves [0, 1]; give coverage, 1 on the object (divide 0..255 by 255)")
     if not (mask > 0.5).any():
         raise EmptyMaskError("the mask is empty; mark the object's pixels with 1")
     if (mask > 0.5).all():
         raise FullMaskError("the mask covers the whole picture, so it has no outline; give the object's mask")
     if len(mesh.faces) == 0:
         raise InputError("the mesh has no faces; give a mesh with a surface")
+    if not diagonal(mesh.vertices) > 0:
+        raise InputError("all vertices of the mesh stand in one place; give a mesh with an extent")
     R = np.asarray(R, dtype=np.float64)
     if np.abs(R @ R.T - np.eye(3)).max() > 1e-3 or np.linalg.det(R) < 0:
         raise InputError("R is not a rotation (orthonormal, determinant +1); give a proper rotation matrix")
     u, _, v = np.linalg.svd(R)
-    return mask, u @ v, np.asarray(t, dtype=np.float64), np.asarray(K, dtype=np.float64)
+    return mask, u @ v, np.asarray(t, dtype=np.float64), checked_intrinsics(K)

@@ -54,9 +54,10 @@ def align(
 
     `photo` a Photo, file or (h, w, 3) array; `mesh` a Mesh or file, in any frame and unit; `mask` a Mask, (h, w) array or
     file, else the photo's alpha (see `masks.find_mask`). `K` (3, 3) in pixels of the upright photo, or `fov_deg`, the
-    horizontal field of view; else EXIF tells, or a few fields of view are tried and the camera is marked as assumed.
-    `upright`: the object stands on level ground (`up_axis` of the file up) seen by a camera held level, so only azimuths,
-    elevations of -10..50 and tilts of about +-8 degrees are tried. Another `seed` turns the grid of starting rotations.
+    horizontal field of view (`K` wins); else EXIF tells, or a few fields of view are tried and the camera is marked as
+    assumed. `upright`: the object stands on level ground (`up_axis` of the file up) seen by a camera held level, so only
+    azimuths, elevations of -10..50 and tilts of about +-8 degrees are tried. Another `seed` turns the grid of starting
+    rotations. At most `max_poses` (1 to 16) distinct poses come back.
     Raises InputError and its kinds (EmptyMaskError, FullMaskError).
     """
     aimed = aim(photo, mask, K, fov_deg)
@@ -90,6 +91,8 @@ def align_library(
 
 def _align(aimed: Aimed, mesh: Mesh, upright: bool, up_axis: str, seed: int, max_poses: int) -> tuple[float, Alignment]:
     """The best pose's score and the alignment of one mesh."""
+    if max_poses < 1:
+        raise InputError(f"max_poses is {max_poses}; give 1 or more")
     clock = _Clock()
     model = prepare(mesh, up_axis)
     clock.lap("prepare")
@@ -243,7 +246,7 @@ def _report(
         for i, (R, t), weight, name in zip(order, in_file, share, related, strict=True)
     )
     ambiguous, kind = ambiguity.kind_of(related, share, model.symmetry)
-    trace = _trace(aimed, model, way, int(found.origin[order[0]]))
+    trace = _trace(aimed, model, way, found.take(order[:1]))
     clock.lap("trace")
     h, w = aimed.photo.size_hw
     alignment = Alignment(
@@ -271,15 +274,15 @@ def _warnings(aimed: Aimed, best: RankedPose) -> list[str]:
     if aimed.K_source == "searched":
         notes.append("the focal length is not known: it was traded against distance; give --K or --fov")
     if aimed.mask.truncated:
-        notes.append("the object touches the photo's border: what is outside was left out of the fit")
+        notes.append("what lies beyond the photo's border was left out of the fit")
     if best.iou < 0.7:
         notes.append(f"the best pose fits badly (IoU {best.iou:.2f}): is it the right mesh and mask?")
     return notes
 
 
-def _trace(aimed: Aimed, model: Model, way: _Way, origin: int) -> tuple[RefineStep, ...]:
-    """The first pose's way from its grid hypothesis, replayed step by step for refine.json."""
-    now = way.starts.take(np.array([origin]))
+def _trace(aimed: Aimed, model: Model, way: _Way, first: Candidates) -> tuple[RefineStep, ...]:
+    """The first pose's way from its grid hypothesis for refine.json: outline steps replayed one by one, then the pose."""
+    now = way.starts.take(first.origin)
     steps = [_step(aimed, model, now, way.K, aimed.coarse)]
     for mesh, at, scales, final in (
         (model.coarse, aimed.coarse, COARSE_SCALES, COARSE_FINAL),
@@ -289,12 +292,11 @@ def _trace(aimed: Aimed, model: Model, way: _Way, origin: int) -> tuple[RefineSt
             R, t, _ = refine_outlines(mesh, now.R, now.t, aimed.crop, way.K, at, (scale,), final)
             now = now.moved(R, t)
             steps.append(_step(aimed, model, now, way.K, at))
-    R, t = polish(model.fine, now.R, now.t, aimed.crop, way.K, aimed.mask.coverage, FINE, POLISH_STEPS)
-    return (*steps, _step(aimed, model, now.moved(R, t), way.K, aimed.fine))
+    return (*steps, _step(aimed, model, first, way.K, aimed.fine))
 
 
 def _step(aimed: Aimed, model: Model, now: Candidates, K: np.ndarray, at: Level) -> RefineStep:
-    """The record of one pose: loss is 1 - soft IoU at the level's resolution."""
+    """The record of one pose: loss is 1 - soft IoU of the search mesh at the level's resolution."""
     mesh, side = model.coarse, len(at.alpha)
     points = project(mesh.vertices, now.R, now.t, aimed.crop.camera(K, side))
     alpha, _ = coverage.forward(points, coverage.Topology(mesh.faces, mesh.vertices), side, side)

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from monoform.alignment import appearance
-from monoform.errors import InputError
+from monoform.errors import FullMaskError, InputError
 from monoform.files.images import load_image
 from monoform.interfaces import Mask, Photo
 from monoform.masks import find_mask, mask_from_array
-from monoform.target import Crop, Level, crop_around, level
+from monoform.target import Crop, Level, checked_intrinsics, crop_around, level
 
 COARSE, FINE = 128, 256
 """Resolutions of the crop for the two rounds of outline refinement; coverage polishes at the second."""
@@ -46,6 +46,8 @@ def aim(
         mask = find_mask(photo, mask_path=mask)
     if mask.coverage.shape != photo.size_hw:
         raise InputError(f"mask {mask.coverage.shape} and photo {photo.size_hw} differ in size; give the photo's mask")
+    if (mask.coverage > 0.5).all():
+        raise FullMaskError("the mask covers the whole photo, so it has no outline; give the object's mask")
     cameras, source = _cameras(photo, K, fov_deg)
     crop = crop_around(mask.coverage)
     coarse, fine = level(mask.coverage, crop, COARSE), level(mask.coverage, crop, FINE)
@@ -61,10 +63,7 @@ def _intrinsics(focal: float, photo: Photo) -> np.ndarray:
 def _cameras(photo: Photo, K: np.ndarray | None, fov_deg: float | None) -> tuple[tuple[np.ndarray, ...], str]:
     """Intrinsics to try and where they come from."""
     if K is not None:
-        K = np.asarray(K, dtype=np.float64)
-        if K.shape != (3, 3) or not np.isfinite(K).all() or K[0, 0] <= 0 or K[1, 1] <= 0:
-            raise InputError("K is not a 3x3 matrix of finite numbers with positive focal lengths; give fx, fy, cx, cy")
-        return (K,), "given"
+        return (checked_intrinsics(K),), "given"
 
     def from_fov(degrees: float) -> np.ndarray:
         return _intrinsics(photo.size_hw[1] / 2 / np.tan(np.radians(degrees) / 2), photo)

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from monoform.symmetry import SymmetryGroup, rotation_error
 
-COEFFICIENTS = np.array([3.0, 2.26, 2.69, 1.01])
+COEFFICIENTS = np.array([2.69, 2.21, 3.07, 1.09])
 """Log-odds per unit of `Evidence.features`, fitted by `benchmarks/fit_ranking.py` on meshes that no benchmark uses."""
 AMBIGUOUS = 0.2
 """A rival with this share of the first pose's weight or more makes the answer ambiguous."""

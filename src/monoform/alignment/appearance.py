@@ -94,7 +94,8 @@ def _draw(model: Model, R: np.ndarray, t: np.ndarray, camera: np.ndarray) -> tup
     """Face id (r, r), depth (r, r) and the faces' normals (f, 3) turned towards the camera."""
     faces = model.fine.faces
     x = model.fine.vertices @ R.T + t
-    points = np.column_stack([x[:, :2] / x[:, 2:] * camera[:2] + camera[2:], x[:, 2]]).astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # at the camera: the rasteriser leaves it out
+        points = np.column_stack([x[:, :2] / x[:, 2:] * camera[:2] + camera[2:], x[:, 2]]).astype(np.float32)
     face, depth, _ = hard.rasterise(points[None], faces, RESOLUTION, RESOLUTION)
     corners = x[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -110,7 +111,7 @@ def _harmonics(n: np.ndarray) -> np.ndarray:
 
 
 def _explained(values: np.ndarray, features: np.ndarray) -> float:
-    """1 - residual / variance of a ridge regression of (p,) on (p, d); the floor keeps a flat picture at 0."""
+    """1 - residual / variance of a ridge regression of (p,) on (p, d); a flat picture gives every pose about 1."""
     gram = features.T @ features + RIDGE * np.eye(features.shape[1])
     residual = values - features @ np.linalg.solve(gram, features.T @ values)
     total = ((values - values.mean()) ** 2).sum() + 2e-4 * len(values)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from monoform.errors import InputError
-from monoform.meshes import Mesh, bounds, decimate, diagonal
+from monoform.meshes import Mesh, area_vectors, bounds, decimate, diagonal
 from monoform.symmetry import SymmetryGroup, detect_symmetry
 
 SEARCH_FACES, SEARCH_CELLS = 1500, (20, 28, 40, 56, 80)
@@ -66,6 +66,8 @@ def prepare(mesh: Mesh, up_axis: str = "y") -> Model:
     size = diagonal(turned)
     if not size > 0:
         raise InputError("all vertices of the mesh stand in one place; give a mesh with an extent")
+    if not np.linalg.norm(area_vectors(turned, mesh.faces), axis=1).max() > 1e-12 * size**2:
+        raise InputError("no face of the mesh has an area; give a mesh with a surface")
     centre = (low + high) / 2
     whole = Mesh((turned - centre) / size, mesh.faces, mesh.colours)
     fine = decimate(whole, REFINE_CELLS) if len(whole.faces) > REFINE_FACES else whole

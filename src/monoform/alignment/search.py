@@ -12,6 +12,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from monoform.alignment.model import Model
+from monoform.errors import InputError
 from monoform.projection.kernels import search as kernel
 from monoform.projection.kernels import threads
 from monoform.rotation_grids import rotation_grid, upright_grid
@@ -51,6 +52,8 @@ class Candidates:
 
 def rotations(upright: bool, seed: int) -> np.ndarray:
     """(n, 3, 3) rotations to try, search frame to camera; another seed turns the whole grid another way."""
+    if seed < 0:
+        raise InputError(f"seed {seed} is negative; give 0 or more")
     rng = np.random.default_rng(seed)
     if not upright:
         grid = rotation_grid(SPHERE_ROTATIONS)
@@ -75,7 +78,8 @@ def distinct(R: np.ndarray, score: np.ndarray, count: int, angle: float = DISTIN
 
 def mask_box(at: Level) -> np.ndarray:
     """(4,) float32 (left, top, right, bottom) of the mask in fractions of the crop."""
-    rows, columns = np.nonzero((at.alpha > 0.5).any(1))[0], np.nonzero((at.alpha > 0.5).any(0))[0]
+    inside = at.alpha > min(0.5, 0.5 * float(at.alpha.max()))  # a wire may cover less than half of every pixel
+    rows, columns = np.nonzero(inside.any(1))[0], np.nonzero(inside.any(0))[0]
     box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
     return (box / len(at.alpha)).astype(np.float32)
 
