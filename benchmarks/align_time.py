@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,14 @@ import scenes
 from machine import describe_machine
 
 from monoform.alignment import align
+from monoform.alignment.model import prepare
 from monoform.files.images import save_png
+from monoform.files.meshes import load_mesh
 from monoform.interfaces import Mask, Photo
 from monoform.meshes import Mesh, icosphere
-from monoform.projection.kernels import coverage
+from monoform.projection.kernels import coverage, search
 from monoform.refinement import CoverageDescent, aim_at
+from monoform.rotation_grids import rotation_grid
 from monoform.target import crop_around
 
 FACES = (4_000, 6_000)
@@ -89,6 +93,24 @@ def command_line(times: int) -> dict:
     return report
 
 
+def hypothesis(times: int) -> dict:
+    """Seconds a pose hypothesis of the global search takes on one thread: translation, silhouette and IoU."""
+    rotations = rotation_grid(1000).astype(np.float32)
+    everywhere = search.pack_rows(np.ones((search.SIDE, search.SIDE), bool))
+    square = search.pack_rows(np.pad(np.ones((40, 40), bool), 12))
+    camera, box = np.array([90, 90, 32, 32], np.float32), np.array([12, 12, 52, 52], np.float32)
+    overlap, t = np.empty(1000, np.float32), np.empty((1000, 3), np.float32)
+    seconds, faces = [], []
+    for _, file in chosen(6):
+        coarse = prepare(load_mesh(scenes.mesh_path(file))).coarse
+        vertices = coarse.vertices.astype(np.float32)
+        arguments = (vertices, coarse.faces, rotations, camera, square, everywhere, box, np.ones(4, bool))
+        run = partial(search.score_rotations, *arguments, np.float32(1.7), np.float32(1.0), overlap, t)
+        seconds.append(timed(run, times)["median_s"] / 1000)
+        faces.append(len(coarse.faces))
+    return {"median_s": statistics.median(seconds), "slowest_s": max(seconds), "faces": faces}
+
+
 def refinement_step(times: int) -> dict:
     ball = icosphere(3)
     bumps = 1 + 0.25 * np.sin(6 * ball.vertices[:, :1]) * np.cos(4 * ball.vertices[:, 1:2])
@@ -113,6 +135,7 @@ def main() -> None:
         "python": in_python(options.times),
         "command line": command_line(options.times),
         "refinement step": refinement_step(200),
+        "hypothesis": hypothesis(options.times),
         "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "machine": describe_machine(),
     }

@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return OK
     except KeyboardInterrupt:
-        return _fail("interrupted; finished results are kept, --resume goes on", INTERRUPTED)
+        hint = ", --resume goes on" if "align" in arguments else ""
+        return _fail(f"interrupted; finished results are kept{hint}", INTERRUPTED)
     except Exception as error:
         if "--debug" in arguments:
             import traceback
@@ -83,7 +84,13 @@ def _run(arguments: list[str]) -> int:
 
 
 def _prepare_streams() -> None:
-    """A terminal or pipe that cannot show a character gets an escape instead of a traceback."""
+    """A closed stream swallows what is written; one that cannot show a character gets an escape, not a traceback."""
+    # Python gives None for a descriptor that was closed before it started (`>&-`). stdout first, so that the null
+    # device takes the free descriptor and no result file can become the place where libraries print.
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -104,7 +111,12 @@ def _code_of(error: Exception) -> int:
 
 
 def _one_line(error: Exception) -> str:
+    from monoform.files.atomic import WriteError, printable_name
+
     text = " ".join(str(error).split()) or type(error).__name__
+    if type(error) is not WriteError and isinstance(error, OSError) and error.strerror:
+        place = f"{printable_name(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
+        return f"{place}{error.strerror.lower()}; check the path, its permissions and the space on its disk"
     if _code_of(error) == INTERNAL:
         return f"internal error: {type(error).__name__}: {text}; --debug shows where, please report it"
     return text
