@@ -27,6 +27,9 @@ docs: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/align.py
+	$(BIN)/python benchmarks/align_time.py
+	$(BIN)/python benchmarks/projection.py --quick
+	$(BIN)/python benchmarks/tables.py
 
 clean:
 	rm -rf $(VENV) site dist

@@ -13,7 +13,7 @@ CASES = {
     "cut": "the same; mask off by up to 5 px, a fifth cut off along a straight edge",
     "free": "any rotation, K given",
     "K unknown": "upright, K unknown",
-    "library": "upright, K given, mesh unknown: best of up to ten others of its category",
+    "library": "upright, K given, mesh unknown: best of the nine others of its category",
 }
 PROTOCOL = """# Benchmarks
 
@@ -159,7 +159,7 @@ def main() -> None:
         PROTOCOL,
         accuracy(align),
         f"Machine: {machine_of(align)}; peak memory {align['peak_memory_gib']:.2f} GiB.\n",
-        "First poses that are wrong, of the first, second, fourth and fifth case:\n",
+        "Wrong first poses, where the mesh is known and not cut:\n",
         misses(align),
         "## Real photos\n",
         "Thirteen frames of two videos (DAVIS 2016) with exact masks, two cars, their yaw read by eye; ten car meshes,\n"
