@@ -64,7 +64,7 @@ def refine_outlines(
     def refine(first: int, stride: int) -> None:
         for i in range(first, len(R), stride):
             cost[i] = contour.refine_outline(
-                vertices, mesh.faces, R[i], t[i], camera, outline, at.valid, steps, final, 2.0, 1e-3, RIM_POINTS
+                vertices, mesh.faces, R[i], t[i], camera, outline, at.valid, steps, final, RIM_POINTS
             )
 
     stride = min(threads.get_threads(), len(R))

@@ -8,6 +8,11 @@ a basin of many pixels, where a coverage gradient sees only one. Works on any tr
 import numpy as np
 from numba import njit
 
+POWER = 2.0
+"""Of the weight (s^2 / (s^2 + d^2))^POWER of a match d apart: 2 is Geman-McClure's."""
+DAMPING = 1e-3
+"""Levenberg-Marquardt's, a share of the diagonal."""
+
 WIDE = np.float32(8.0)
 """Triangles wider than this, pixels, are drawn row by row between their edges: of a long sliver's box nearly all is empty."""
 
@@ -171,7 +176,7 @@ def _add_row(row, residual, weight, normal, right):
 
 
 @njit(cache=True, nogil=True)
-def normal_equations(rim, rim_count, outline, t, camera, scale, final, power, normal, right):
+def normal_equations(rim, rim_count, outline, t, camera, scale, final, normal, right):
     """Both matchings into `normal` (6, 6), `right` (6,); returns the robust cost, mean over the points of both.
 
     `outline` (4, m): x, y, outward normal of the mask; `rim` (5, n) likewise and inverse depth. The weights are
@@ -201,7 +206,7 @@ def normal_equations(rim, rim_count, outline, t, camera, scale, final, power, no
             cost += share * d / (f + d)
             total += 1
             _motion(rim, i, nx, ny, t, camera, row)
-            _add_row(row, nx * dx + ny * dy, share * (s / (s + d)) ** power, normal, right)
+            _add_row(row, nx * dx + ny * dy, share * (s / (s + d)) ** POWER, normal, right)
     return 0.5 * cost if total > 0 else 1.0
 
 
@@ -238,7 +243,7 @@ def rotate_by(R, w):
 
 
 @njit(cache=True, nogil=True)
-def refine_outline(vertices, faces, R, t, camera, outline, valid, scales, final, power, damping, limit):
+def refine_outline(vertices, faces, R, t, camera, outline, valid, scales, final, limit):
     """Refine one pose in place, one Gauss-Newton step per robust scale; returns the robust cost of the best pose.
 
     `vertices` (v, 3) float32 about the object's centre, `R` (3, 3), `t` (3,) float64 (overwritten by the best pose),
@@ -259,13 +264,13 @@ def refine_outline(vertices, faces, R, t, camera, outline, valid, scales, final,
             break
         scale = scales[step] if step < scales.shape[0] else final
         count = _thin(rim, count, limit)
-        cost = normal_equations(rim, count, outline, t, camera, scale, final, power, normal, right)
+        cost = normal_equations(rim, count, outline, t, camera, scale, final, normal, right)
         if cost < best_cost:
             best_cost, best_R, best_t = cost, R.copy(), t.copy()
         if step == scales.shape[0]:
             break
         for k in range(6):
-            normal[k, k] = normal[k, k] * (1 + damping) + 1e-9
+            normal[k, k] = normal[k, k] * (1 + DAMPING) + 1e-9
         change = np.linalg.solve(normal, right)
         largest = max(abs(change[0]), abs(change[1]), abs(change[2]))
         if not np.isfinite(largest):
