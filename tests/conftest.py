@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from monoform.data.procedural import make
 from monoform.data.procedural.photographs import take_photograph
 from monoform.interfaces import Alignment, Mask, RankedPose, RefineStep
+from monoform.projection import kernels
 from monoform.results import PhotoMatch
 
 settings.register_profile(
@@ -43,3 +44,8 @@ def car_match() -> PhotoMatch:
     found = Alignment(poses, shot.K, "given", (192, 144), crop, True, "half-turn", "none", trace, (), {"search": 0.5})
     photo = replace(shot.photo, path=Path("shots/car.png"), warnings=("its EXIF is damaged",))
     return PhotoMatch(photo, Mask(shot.mask, "file"), mesh, "car.glb", found, content_sha256="ab" * 32)
+
+
+@pytest.fixture(params=[name for name in kernels.available() if name != "torch"])
+def compiled(request):
+    return request.param

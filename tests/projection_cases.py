@@ -2,6 +2,8 @@
 
 import multiprocessing
 import warnings
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -90,6 +92,12 @@ def value_and_gradient(draw, vertices, faces, K, weight, **options):
     return image.detach(), leaf.grad
 
 
+def filled_up(meshes: list[torch.Tensor]) -> torch.Tensor:
+    """The faces (f, 3) of several meshes as one (b, f, 3), with rows of -1."""
+    longest = max(map(len, meshes))
+    return torch.stack([torch.nn.functional.pad(faces, (0, 0, 0, longest - len(faces)), value=-1) for faces in meshes])
+
+
 @pytest.fixture(params=kernels.available())
 def backend(request):
     return request.param
@@ -116,24 +124,32 @@ def same_in_forked_child(run) -> bool:
 
 
 class SilhouetteContract:
-    """What every silhouette does. A subclass sets `draw`, the operator, and `blur_px`, how far it reaches over an outline."""
+    """What every silhouette does. A subclass sets `draw`, the operator; `blur_px`, how far it reaches over an outline; and
+    `smooth`, options with which differences over a small step are its gradient."""
 
     blur_px = 0.0
+    smooth: ClassVar[dict] = {}
+
+    def render(self, vertices, faces, K, size_hw, *, backend, **options):
+        """`draw` where the backend runs, back on the CPU."""
+        device = "cuda" if backend == "triton" and torch.cuda.is_available() else "cpu"
+        moved = (x.to(device) for x in (vertices, faces, K))
+        return type(self).draw(*moved, size_hw, backend=backend, **options).cpu()
 
     def test_no_faces_is_empty(self, backend):
         vertices = torch.rand(2, 4, 3, dtype=torch.float64)
-        image = self.draw(vertices, torch.zeros(0, 3, dtype=torch.long), camera(), SIZE, backend=backend)
+        image = self.render(vertices, torch.zeros(0, 3, dtype=torch.long), camera(), SIZE, backend=backend)
         assert image.shape == (2, *SIZE)
         assert not image.any()
 
     def test_full(self, backend):
         vertices, faces = triangle((-9, -9, 1), (19, -9, 1), (-9, 19, 1))
-        assert torch.allclose(self.draw(vertices, faces, camera(), SIZE, backend=backend), torch.ones(1).double())
+        assert torch.allclose(self.render(vertices, faces, camera(), SIZE, backend=backend), torch.ones(1).double())
 
     @pytest.mark.parametrize("wind", [[0, 1, 2], [2, 1, 0]])
     def test_single_triangle(self, backend, wind):
         vertices, faces = triangle((-0.31, -0.2, 1.0), (0.27, -0.11, 1.3), (0.02, 0.3, 0.9))
-        image = self.draw(vertices, faces[:, wind], camera(), SIZE, backend=backend)[0].numpy()
+        image = self.render(vertices, faces[:, wind], camera(), SIZE, backend=backend)[0].numpy()
         share = inside_triangle(vertices[0], camera(), *SIZE, 16).mean((1, 3))
         assert np.abs(image - share).mean() < 0.002 + 0.06 * self.blur_px
         assert (image[share == 1] > 0.49).all()
@@ -141,7 +157,7 @@ class SilhouetteContract:
 
     def test_behind_the_camera(self, backend):
         vertices, faces = triangle((-0.3, -0.2, -1.0), (0.3, -0.1, -1.3), (0.0, 0.3, -0.9))
-        image, grad = value_and_gradient(self.draw, vertices, faces, camera(), torch.rand(1, *SIZE), backend=backend)
+        image, grad = value_and_gradient(self.render, vertices, faces, camera(), torch.rand(1, *SIZE), backend=backend)
         assert not image.any()
         assert not grad.any()
 
@@ -150,7 +166,7 @@ class SilhouetteContract:
             vertices, faces = triangle((-0.3, -0.2, 1.0), (0.3, -0.1, 1.3), (0.0, 0.3, 0.9))
             vertices = vertices + torch.tensor([*shift, 0.0])
             image, grad = value_and_gradient(
-                self.draw, vertices, faces, camera(), torch.rand(1, *SIZE), backend=backend
+                self.render, vertices, faces, camera(), torch.rand(1, *SIZE), backend=backend
             )
             assert not image.any()
             assert not grad.any()
@@ -158,7 +174,7 @@ class SilhouetteContract:
     def test_floor_that_runs_behind_the_camera(self, backend):
         corners = torch.tensor([[[-4.0, 1.0, -5.0], [4.0, 1.0, -5.0], [4.0, 1.0, 10.0], [-4.0, 1.0, 10.0]]]).double()
         faces = torch.tensor([[0, 1, 2], [0, 2, 3]])
-        image, grad = value_and_gradient(self.draw, corners, faces, camera(), torch.rand(1, *SIZE), backend=backend)
+        image, grad = value_and_gradient(self.render, corners, faces, camera(), torch.rand(1, *SIZE), backend=backend)
         rays_y = (torch.arange(SIZE[0]) + 0.5 - SIZE[0] / 2) / 30
         rays_x = (torch.arange(SIZE[1]) + 0.5 - SIZE[1] / 2) / 30
         depth = torch.where(rays_y > 0, 1 / rays_y, torch.inf)
@@ -170,7 +186,7 @@ class SilhouetteContract:
     @pytest.mark.parametrize("z", [0.0, 1e-30, -1e-30, 1e-6])
     def test_touching_the_camera_plane(self, backend, z):
         vertices, faces = triangle((-0.3, -0.2, z), (0.3, -0.1, 1.0), (0.0, 0.3, 0.9))
-        image, grad = value_and_gradient(self.draw, vertices, faces, camera(), torch.rand(1, *SIZE), backend=backend)
+        image, grad = value_and_gradient(self.render, vertices, faces, camera(), torch.rand(1, *SIZE), backend=backend)
         assert torch.isfinite(image).all()
         assert torch.isfinite(grad).all()
 
@@ -187,7 +203,7 @@ class SilhouetteContract:
     )
     def test_degenerate(self, backend, corners):
         vertices, faces = triangle(*corners)
-        image, grad = value_and_gradient(self.draw, vertices, faces, camera(), torch.rand(1, *SIZE), backend=backend)
+        image, grad = value_and_gradient(self.render, vertices, faces, camera(), torch.rand(1, *SIZE), backend=backend)
         assert torch.isfinite(image).all()
         assert torch.isfinite(grad).all()
         assert image.max() <= 1
@@ -198,38 +214,111 @@ class SilhouetteContract:
         moved = K.clone()
         moved[:, 0, 2] += 1
         vertices, faces = placed(v, 1), torch.as_tensor(f)
-        image = self.draw(vertices, faces, K, SIZE, backend=backend)
-        shifted = self.draw(vertices, faces, moved, SIZE, backend=backend)
+        image = self.render(vertices, faces, K, SIZE, backend=backend)
+        shifted = self.render(vertices, faces, moved, SIZE, backend=backend)
         assert torch.allclose(image[..., 1:-2], shifted[..., 2:-1], atol=2e-5)
+
+    @pytest.mark.parametrize("width", [31, 32])
+    def test_pixel_centres_lie_at_the_half(self, backend, width):
+        """What is its own mirror image about the optical axis stays so, in even and odd images."""
+        v, f = bumpy_sphere(1)
+        v = np.concatenate([v, v * [-1, 1, 1]]) + [0, 0.1, 3.5]
+        f = np.concatenate([f, f[:, ::-1] + len(v) // 2])
+        image = self.render(torch.tensor(v)[None], torch.tensor(f), camera(24, width), (24, width), backend=backend)
+        assert image.max() > 0.9
+        assert torch.allclose(image, image.flip(-1), atol=2e-5)
+
+    def test_half_pixel_shift(self, backend):
+        """The camera's half pixel and the mesh's are one."""
+        vertices, faces = triangle((-0.31, -0.2, 1.0), (0.27, -0.11, 1.3), (0.02, 0.3, 0.9))
+        K = camera()
+        moved = K.clone()
+        moved[:, 0, 2] += 0.5
+        shift = torch.zeros_like(vertices)
+        shift[..., 0] = 0.5 / K[0, 0, 0] * vertices[..., 2]
+        by_camera = self.render(vertices, faces, moved, SIZE, backend=backend)
+        by_mesh = self.render(vertices + shift, faces, K, SIZE, backend=backend)
+        assert torch.allclose(by_camera, by_mesh, atol=2e-5)
+        assert (by_camera - self.render(vertices, faces, K, SIZE, backend=backend)).abs().max() > 0.1
+
+    def test_meshes_of_a_batch_may_differ(self, backend):
+        v, f = bumpy_sphere(1)
+        vertices = placed(v, 4)
+        meshes = [torch.tensor(part.copy()) for part in (f, f[20:, ::-1], f[:0], f[::3])]
+        K = torch.cat([camera(focal=focal) for focal in (20.0, 30.0, 40.0, 50.0)])
+        vertices[3, :, 2] -= 3.2  # reaches behind the camera
+        weight = torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        image, grad = value_and_gradient(self.render, vertices, filled_up(meshes), K, weight, backend=backend)
+        for i, faces in enumerate(meshes):
+            one = slice(i, i + 1)
+            job = (vertices[one], faces, K[one], weight[one])
+            alone, alone_grad = value_and_gradient(self.render, *job, backend=backend)
+            assert torch.allclose(image[one], alone, atol=1e-5)
+            assert relative(grad[one], alone_grad) <= 1e-4 or not alone_grad.any()
+        one_place = self.render(vertices[:1], filled_up(meshes[:2]), K[:1], SIZE, backend=backend)
+        assert torch.allclose(
+            one_place[:1], self.render(vertices[:1], meshes[0], K[:1], SIZE, backend=backend), atol=1e-5
+        )
+        assert not torch.equal(one_place[0], one_place[1])
+
+    def test_gradcheck(self):
+        v, f = (np.asarray(x) for x in (trimesh.creation.icosphere(0).vertices, trimesh.creation.icosphere(0).faces))
+        vertices = placed(v, 1).requires_grad_()
+        K = camera(7, 8, 9.0).requires_grad_()
+
+        def run(vertices, K):
+            return self.render(vertices, torch.tensor(f[:9]), K, (7, 8), backend="torch", **self.smooth)
+
+        assert torch.autograd.gradcheck(run, (vertices, K), eps=1e-7, atol=1e-5)
+
+    def test_finite_differences(self, compiled):
+        """Along a few ways of moving all vertices at once, kernels in single precision included."""
+        v, f = bumpy_sphere(1)
+        vertices, faces = placed(v, 2), torch.tensor(f)
+        rng = torch.Generator().manual_seed(0)
+        weight = torch.rand(2, *SIZE, generator=rng, dtype=torch.float64)
+        run = partial(self.render, backend=compiled, **self.smooth)
+        _, grad = value_and_gradient(run, vertices, faces, camera(), weight)
+        for direction in (
+            vertices - vertices.mean(1, keepdim=True),
+            torch.tensor([0.0, 0, 1]),
+            torch.tensor([1.0, -1, 0]),
+        ):
+            direction = direction.expand_as(vertices).double()
+            found = (grad * direction).sum((1, 2))
+            step = 2e-3 * direction
+            ahead, back = (run(vertices + sign * step, faces, camera(), SIZE) for sign in (1, -1))
+            change = ((ahead - back) * weight).sum((1, 2)) / 4e-3
+            assert torch.allclose(found, change, rtol=0.03, atol=0.02 * float(grad.abs().sum()) * 1e-2)
 
     def test_batches_broadcast(self, backend):
         v, f = bumpy_sphere(1)
         vertices, faces = placed(v), torch.as_tensor(f)
         K = torch.cat([camera(focal=focal) for focal in (20.0, 30.0, 50.0)])
-        many = self.draw(vertices, faces, K, SIZE, backend=backend)
-        single = [self.draw(vertices[i : i + 1], faces, K[i : i + 1], SIZE, backend=backend) for i in range(3)]
+        many = self.render(vertices, faces, K, SIZE, backend=backend)
+        single = [self.render(vertices[i : i + 1], faces, K[i : i + 1], SIZE, backend=backend) for i in range(3)]
         assert torch.allclose(many, torch.cat(single), atol=1e-5)
-        one_mesh = self.draw(vertices[:1], faces, K, SIZE, backend=backend)
-        one_camera = self.draw(vertices, faces, K[:1], SIZE, backend=backend)
+        one_mesh = self.render(vertices[:1], faces, K, SIZE, backend=backend)
+        one_camera = self.render(vertices, faces, K[:1], SIZE, backend=backend)
         assert torch.allclose(one_mesh[:1], one_camera[:1], atol=1e-5)
         assert len(one_mesh) == len(one_camera) == 3
 
     def test_one_clipped_image_leaves_the_others_alone(self, backend):
         v, f = bumpy_sphere(1)
         vertices, faces = placed(v), torch.as_tensor(f)
-        expected = self.draw(vertices, faces, camera(), SIZE, backend=backend)
+        expected = self.render(vertices, faces, camera(), SIZE, backend=backend)
         vertices[1, :, 2] -= 3.5
-        image = self.draw(vertices, faces, camera(), SIZE, backend=backend)
+        image = self.render(vertices, faces, camera(), SIZE, backend=backend)
         assert torch.allclose(image[[0, 2]], expected[[0, 2]], atol=1e-5)
         assert torch.isfinite(image).all()
 
     @pytest.mark.parametrize("name", variants())
-    def test_kernel_equals_twin(self, name):
+    def test_kernel_equals_twin(self, compiled, name):
         v, f = variants()[name]
         vertices, faces = placed(v), torch.as_tensor(f)
         weight = torch.rand(3, *SIZE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        image, grad = value_and_gradient(self.draw, vertices, faces, camera(), weight, backend="numba")
-        twin, twin_grad = value_and_gradient(self.draw, vertices, faces, camera(), weight, backend="torch")
+        image, grad = value_and_gradient(self.render, vertices, faces, camera(), weight, backend=compiled)
+        twin, twin_grad = value_and_gradient(self.render, vertices, faces, camera(), weight, backend="torch")
         assert (image - twin).abs().max() <= 1e-4
         # Of edges that lie on each other either may be the outermost: vertices at one place count together.
         _, place = np.unique(np.round(v, 9), axis=0, return_inverse=True)
@@ -247,7 +336,7 @@ class SilhouetteContract:
             for count in (1, 2, 3):
                 threads.set_threads(count)
                 results.append(
-                    value_and_gradient(self.draw, vertices[:batch], faces, camera(), weight[:batch], backend="numba")
+                    value_and_gradient(self.render, vertices[:batch], faces, camera(), weight[:batch], backend="numba")
                 )
             threads.set_threads(0)
             assert all(torch.equal(a, b) for other in results[1:] for a, b in zip(results[0], other, strict=True))

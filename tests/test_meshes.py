@@ -177,6 +177,18 @@ def test_clean_removes_and_counts():
     assert meshes.clean(cleaned)[1] == meshes.CleanCounts(0, 0, 0)
 
 
+def test_pad_fills_up_with_nothing_to_see():
+    small, large = meshes.box(), meshes.icosphere(1)
+    vertices, faces = meshes.pad([small, large])
+    assert vertices.shape == (2, len(large.vertices), 3)
+    assert faces.shape == (2, len(large.faces), 3)
+    assert (vertices[0, : len(small.vertices)] == small.vertices).all()
+    assert (vertices[0, len(small.vertices) :] == small.vertices[0]).all()
+    assert (faces[0, : len(small.faces)] == small.faces).all()
+    assert (faces[0, len(small.faces) :] == -1).all()
+    assert (faces[1] == large.faces).all()
+
+
 def test_concatenate_makes_uncoloured_parts_grey():
     red = Mesh(np.eye(3), np.array([[0, 1, 2]]), np.tile([255, 0, 0], (3, 1)))
     both = meshes.concatenate([meshes.box(), red])

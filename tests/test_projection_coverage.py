@@ -9,7 +9,7 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from monoform.projection import silhouette
-from monoform.projection.coverage import coverage, coverage_torch, find_topology
+from monoform.projection.coverage import coverage, coverage_torch, find_topologies
 from monoform.projection.kernels.coverage import Topology, backward, forward
 from monoform.projection.kernels.hard import rasterise
 from projection_cases import (
@@ -113,11 +113,11 @@ def test_topology():
 
 def test_topology_is_found_once_and_follows_the_faces():
     faces = torch.tensor([[0, 1, 2]])
-    first = find_topology(faces)
-    assert find_topology(faces) is first
+    first = find_topologies(faces)
+    assert find_topologies(faces) is first
     faces[0, 0] = 3
-    assert find_topology(faces) is not first
-    assert find_topology(faces).vertices_needed == 4
+    assert find_topologies(faces) is not first
+    assert find_topologies(faces)[0].vertices_needed == 4
 
 
 def test_fuzz():
@@ -129,7 +129,7 @@ def test_fuzz():
     assert alpha.max() <= 1
     assert np.isfinite(backward(saved, np.ones_like(alpha))).all()
     few = torch.as_tensor(points[:, :1500]).requires_grad_()
-    image = coverage_torch(few, Topology(np.arange(1500).reshape(-1, 3)), 32, 32)
+    image = coverage_torch(few, [Topology(np.arange(1500).reshape(-1, 3))], 32, 32)
     image.sum().backward()
     assert torch.isfinite(image).all()
     assert torch.isfinite(few.grad).all()

@@ -5,6 +5,7 @@ import pytest
 import torch
 import trimesh
 
+from monoform.meshes import Mesh, box, icosphere, pad
 from monoform.projection import kernels
 from monoform.projection.hard_raster import find_faces_torch, hard_raster
 from monoform.projection.kernels import threads
@@ -117,6 +118,33 @@ def test_batches_broadcast(backend):  # noqa: F811
     single = [hard_raster(vertices[:1], faces, K[i : i + 1], SIZE, backend=backend).face_id for i in range(3)]
     assert torch.equal(many, torch.cat(single))
     assert hard_raster(vertices, faces, K[:1], SIZE, backend=backend).face_id.shape == (3, *SIZE)
+
+
+def test_meshes_of_a_batch_may_differ(backend):  # noqa: F811
+    meshes = [icosphere(1), box((0.8, 1.0, 0.5)), Mesh(icosphere(1).vertices, np.zeros((0, 3), int))]
+    vertices, faces = (torch.tensor(x) for x in pad(meshes))
+    vertices = vertices + torch.tensor([0, 0, 3.5])
+    vertices[1, :, 2] -= 3.4  # reaches behind the camera
+    found = hard_raster(vertices, faces, camera(), SIZE, backend=backend)
+    for i, mesh in enumerate(meshes):
+        own = vertices[i : i + 1, : len(mesh.vertices)]
+        alone = hard_raster(own, torch.tensor(mesh.faces), camera(), SIZE, backend=backend)
+        assert torch.equal(found.face_id[i], alone.face_id[0])
+        assert torch.allclose(found.depth[i], alone.depth[0])
+        assert torch.allclose(found.barycentric[i], alone.barycentric[0], atol=1e-5)
+    assert (found.face_id[:2] >= 0).any()
+
+
+def test_wrong_meshes_of_a_batch_are_refused():
+    points = np.ones((3, 4, 3), np.float32)
+    for faces, words in (
+        (np.zeros((2, 1, 3), int), "2 meshes for 3 images"),
+        (np.array([[[0, 1, -1]]]), "-1 beside vertices"),
+        (np.array([[0, 1, -1]]), "outside"),
+        (np.array([[[0, 1, 4]]]), "outside"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            rasterise(points, faces, 8, 8)
 
 
 def test_threads_do_not_change_a_bit():

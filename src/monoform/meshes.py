@@ -124,6 +124,21 @@ def concatenate(meshes: Sequence[Mesh]) -> Mesh:
     return Mesh(vertices, faces, np.concatenate(colours))
 
 
+def pad(meshes: Sequence[Mesh]) -> tuple[np.ndarray, np.ndarray]:
+    """Several meshes as one batch: vertices (b, v, 3) and faces (b, f, 3), as the operators of `projection` take them.
+
+    The shorter ones are filled up: with their first vertex again (where nothing new is), and with rows of -1.
+    """
+    v, f = max(len(mesh.vertices) for mesh in meshes), max(len(mesh.faces) for mesh in meshes)
+    vertices = np.zeros((len(meshes), v, 3))
+    faces = np.full((len(meshes), f, 3), -1, np.int64)
+    for i, mesh in enumerate(meshes):
+        vertices[i, : len(mesh.vertices)] = mesh.vertices
+        vertices[i, len(mesh.vertices) :] = mesh.vertices[:1]
+        faces[i, : len(mesh.faces)] = mesh.faces
+    return vertices, faces
+
+
 # --- size and place ----------------------------------------------------------------------------------------------
 
 

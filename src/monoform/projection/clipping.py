@@ -11,6 +11,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+Faces = Int[Tensor, "f 3"] | Int[Tensor, "#b f 3"]
+"""Vertex numbers: of one mesh for all images, or of one mesh an image, the shorter ones filled up with rows of -1."""
+
 NEAR = 1e-3
 """Distance of the near plane, as a share of the largest finite coordinate of an image's vertices."""
 
@@ -85,18 +88,37 @@ def _surely_ahead(vertices: Float[Tensor, "b v 3"]) -> bool:
     return bool(vertices[..., 2].amin() > NEAR * torch.maximum(-low, high))  # false if anything is NaN or infinite
 
 
-Draw = Callable[[Float[Tensor, "n p 3"], Int[Tensor, "g 3"]], Float[Tensor, "n h w"]]
+def find_corners(points: Float[Tensor, "b v 3"], faces: Faces) -> Float[Tensor, "b f 3 3"]:
+    """The corners of every face. A face that is not there (-1 -1 -1) gets the depth 0, at which nothing is drawn."""
+    if faces.ndim == 2:
+        return points[:, faces.long()]
+    image = torch.arange(len(points), device=points.device)[:, None, None]
+    there = (faces >= 0)[..., None]
+    if not points.shape[1]:
+        return points.new_zeros(*there.shape[:-1], 3)
+    return torch.where(there, points[image, faces.long().clamp(min=0)], points.new_zeros(()))
+
+
+def faces_of(faces: Faces, image: int) -> Int[Tensor, "g 3"]:
+    """The faces of one image, without the rows that fill up."""
+    if faces.ndim == 2:
+        return faces
+    own = faces[image if len(faces) > 1 else 0]
+    return own[own[:, 0] >= 0]
+
+
+Draw = Callable[[Float[Tensor, "n p 3"], Faces], Float[Tensor, "n h w"]]
 
 
 def draw_clipped(
-    draw: Draw, vertices: Float[Tensor, "#b v 3"], faces: Int[Tensor, "f 3"], K: Float[Tensor, "#b 3 3"]
+    draw: Draw, vertices: Float[Tensor, "#b v 3"], faces: Faces, K: Float[Tensor, "#b 3 3"]
 ) -> Float[Tensor, "b h w"]:
     """Project a batch and draw it: in one go if all of it is ahead of the near plane, else image by image, clipped.
 
     draw: takes points (n, p, 3) [x_px, y_px, depth] and faces, returns images (n, h, w).
     """
     surely_ahead = _surely_ahead(vertices)
-    vertices, K = broadcast_batch(vertices, K)
+    vertices, faces, K = broadcast_batch(vertices, faces, K)
     if surely_ahead:
         return draw(project(vertices, K), faces)
     near = near_plane(vertices)
@@ -105,17 +127,20 @@ def draw_clipped(
         return draw(project(vertices, K), faces)
     images = []
     for i, clipped in enumerate(reaches.tolist()):
+        own = faces_of(faces, i)
         if clipped:
-            part = clip(vertices[i], faces, near[i])
+            part = clip(vertices[i], own, near[i])
             images.append(draw(project(part.vertices[None], K[i : i + 1]), part.faces))
         else:
-            images.append(draw(project(vertices[i : i + 1], K[i : i + 1]), faces))
+            images.append(draw(project(vertices[i : i + 1], K[i : i + 1]), own))
     return torch.cat(images)
 
 
 def broadcast_batch(
-    vertices: Float[Tensor, "#b v 3"], K: Float[Tensor, "#b 3 3"]
-) -> tuple[Float[Tensor, "b v 3"], Float[Tensor, "b 3 3"]]:
-    """One mesh against many cameras, or many meshes against one: both get the larger batch."""
-    batch = max(len(vertices), len(K))
-    return vertices.expand(batch, -1, -1), K.to(vertices).expand(batch, -1, -1)
+    vertices: Float[Tensor, "#b v 3"], faces: Faces, K: Float[Tensor, "#b 3 3"]
+) -> tuple[Float[Tensor, "b v 3"], Faces, Float[Tensor, "b 3 3"]]:
+    """One mesh against many cameras, or many meshes against one: all get the largest batch; shared faces stay (f, 3)."""
+    if faces.ndim == 3 and len(faces) == 1:
+        faces = faces_of(faces, 0)
+    batch = max(len(vertices), len(K), len(faces) if faces.ndim == 3 else 1)
+    return vertices.expand(batch, -1, -1), faces, K.to(vertices).expand(batch, -1, -1)

@@ -8,33 +8,44 @@ The PyTorch below is the specification of `kernels.coverage`. Two roads, both fr
 """
 
 import weakref
+from collections.abc import Sequence
+from functools import lru_cache
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from monoform.projection import kernels
-from monoform.projection.clipping import draw_clipped
+from monoform.projection.clipping import Faces, draw_clipped, faces_of
 from monoform.projection.kernels.coverage import Topology, backward, forward
 from monoform.projection.kernels.union import SUB
 
-_known: dict[int, tuple[weakref.ref, int, Topology]] = {}
+_known: dict[int, tuple[weakref.ref, int, list[Topology]]] = {}
 
 
-def find_topology(faces: Int[Tensor, "f 3"]) -> Topology:
-    """The edges of a mesh; kept as long as the tensor of faces lives and is not changed in place."""
+def find_topologies(faces: Faces) -> list[Topology]:
+    """The edges of the mesh of all images, or of each image's; kept as long as the tensor lives and is not changed."""
     kept = _known.get(id(faces))
     if kept is not None and kept[0]() is faces and kept[1] == faces._version:
         return kept[2]
-    topology = Topology(faces.detach().cpu().numpy())
+    array = faces.detach().to("cpu", torch.int32).contiguous()
+    meshes = [faces_of(array, i) for i in range(len(faces) if faces.ndim == 3 else 1)]
+    topologies = [_find_topology(mesh.numpy().tobytes()) for mesh in meshes]
     number = id(faces)
-    _known[number] = (weakref.ref(faces, lambda _: _known.pop(number, None)), faces._version, topology)
-    return topology
+    _known[number] = (weakref.ref(faces, lambda _: _known.pop(number, None)), faces._version, topologies)
+    return topologies
+
+
+@lru_cache(maxsize=256)
+def _find_topology(faces: bytes) -> Topology:
+    """A batch put together anew holds the meshes of the batches before."""
+    return Topology(np.frombuffer(faces, np.int32))
 
 
 def coverage(
     vertices_camera: Float[Tensor, "#b v 3"],
-    faces: Int[Tensor, "f 3"],
+    faces: Faces,
     K: Float[Tensor, "#b 3 3"],
     size_hw: tuple[int, int],
     *,
@@ -47,15 +58,15 @@ def coverage(
     """
     h, w = size_hw
     run = Coverage.apply if (backend or kernels.pick(vertices_camera.device.type)) == "numba" else coverage_torch
-    return draw_clipped(lambda points, kept: run(points, find_topology(kept), h, w), vertices_camera, faces, K)
+    return draw_clipped(lambda points, kept: run(points, find_topologies(kept), h, w), vertices_camera, faces, K)
 
 
 class Coverage(torch.autograd.Function):
     """The compiled kernel, for tensors on the CPU."""
 
     @staticmethod
-    def forward(ctx, points, topology, h, w):
-        alpha, ctx.saved = forward(points.detach().numpy(), topology, h, w)
+    def forward(ctx, points, topologies, h, w):
+        alpha, ctx.saved = forward(points.detach().numpy(), topologies, h, w)
         return torch.from_numpy(alpha).to(points.dtype)
 
     @staticmethod
@@ -65,8 +76,19 @@ class Coverage(torch.autograd.Function):
         return torch.nn.functional.pad(grad_xy, (0, 1)), None, None, None
 
 
-def coverage_torch(points: Float[Tensor, "b v 3"], topology: Topology, h: int, w: int) -> Float[Tensor, "b h w"]:
-    """Covered share of every pixel from points [x_px, y_px, depth], without faces not ahead of the camera or not finite."""
+def coverage_torch(
+    points: Float[Tensor, "b v 3"], topologies: Sequence[Topology], h: int, w: int
+) -> Float[Tensor, "b h w"]:
+    """Covered share of every pixel from points [x_px, y_px, depth], without faces not ahead of the camera or not finite.
+
+    topologies: one for all images, or one an image.
+    """
+    if len(topologies) == 1:
+        return _coverage_of_one_mesh(points, topologies[0], h, w)
+    return torch.cat([_coverage_of_one_mesh(points[i : i + 1], mesh, h, w) for i, mesh in enumerate(topologies)])
+
+
+def _coverage_of_one_mesh(points: Tensor, topology: Topology, h: int, w: int) -> Tensor:
     side = face_sides(points.detach(), topology)
     closed = (side != 0).all(1) & topology.closed
     images = points.new_zeros(len(points), h, w) + points[:, :0].sum()  # depends on the points, if only formally

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from monoform.projection import kernels
-from monoform.projection.clipping import broadcast_batch, clip, near_plane, project
+from monoform.projection.clipping import Faces, broadcast_batch, clip, faces_of, find_corners, near_plane, project
 from monoform.projection.kernels.hard import rasterise
 
 FACES_AT_ONCE = 256
@@ -31,7 +31,7 @@ class Fragments:
 
 def hard_raster(
     vertices_camera: Float[Tensor, "#b v 3"],
-    faces: Int[Tensor, "f 3"],
+    faces: Faces,
     K: Float[Tensor, "#b 3 3"],
     size_hw: tuple[int, int],
     *,
@@ -43,7 +43,7 @@ def hard_raster(
     Faces, either winding, are clipped at the near plane `clipping.NEAR`. backend: None picks by device.
     """
     h, w = size_hw
-    vertices, K = broadcast_batch(vertices_camera, K)
+    vertices, faces, K = broadcast_batch(vertices_camera, faces, K)
     numba = (backend or kernels.pick(vertices.device.type)) == "numba"
     find = find_faces_numba if numba else find_faces_torch
     near = near_plane(vertices)
@@ -55,7 +55,9 @@ def hard_raster(
         if not bool(behind.any()):
             face_id = find(project(vertices, K), faces, h, w)
         else:
-            face_id = torch.cat([_find_clipped(find, vertices[i], faces, K[i], near[i], h, w) for i in range(len(K))])
+            images = range(len(K))
+            face_id = [_find_clipped(find, vertices[i], faces_of(faces, i), K[i], near[i], h, w) for i in images]
+            face_id = torch.cat(face_id)
     return Fragments(face_id, *intersect(vertices, faces, K, face_id))
 
 
@@ -67,19 +69,19 @@ def _find_clipped(find, vertices, faces, K, near, h, w) -> Int[Tensor, "1 h w"]:
     return torch.where(found >= 0, part.source[found.clamp(min=0).long()].to(found.dtype), found)
 
 
-def find_faces_numba(points: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"], h: int, w: int) -> Int[Tensor, "b h w"]:
+def find_faces_numba(points: Float[Tensor, "b v 3"], faces: Faces, h: int, w: int) -> Int[Tensor, "b h w"]:
     return torch.from_numpy(rasterise(points.numpy(), faces.numpy(), h, w)[0])
 
 
-def find_faces_torch(points: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"], h: int, w: int) -> Int[Tensor, "b h w"]:
+def find_faces_torch(points: Float[Tensor, "b v 3"], faces: Faces, h: int, w: int) -> Int[Tensor, "b h w"]:
     """Face seen at each pixel's centre from points [x_px, y_px, depth]. Of faces at the same depth the first is seen."""
     face_id = torch.full((len(points), h, w), -1, dtype=torch.int32, device=points.device)
     nearest = points.new_zeros(len(points), h, w)
     x = (torch.arange(w, device=points.device) + 0.5).to(points.dtype)
     y = (torch.arange(h, device=points.device) + 0.5).to(points.dtype)
     pixels = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[:, :, None]
-    for start in range(0, len(faces), FACES_AT_ONCE):
-        corners = points[:, faces[start : start + FACES_AT_ONCE].long()]
+    for start in range(0, faces.shape[-2], FACES_AT_ONCE):
+        corners = find_corners(points, faces[..., start : start + FACES_AT_ONCE, :])
         drawable = (corners[..., 2] > 0).all(-1) & (corners.abs().sum((-1, -2)) < 1e18)
         offset = corners[:, :, None, None, :, :2] - pixels
         weight = _cross(offset.roll(-1, -2), offset.roll(-2, -2))
@@ -96,7 +98,7 @@ def find_faces_torch(points: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"], 
 
 def intersect(
     vertices: Float[Tensor, "b v 3"],
-    faces: Int[Tensor, "f 3"],
+    faces: Faces,
     K: Float[Tensor, "b 3 3"],
     face_id: Int[Tensor, "b h w"],
 ) -> tuple[Float[Tensor, "b h w"], Float[Tensor, "b h w 3"]]:
@@ -107,7 +109,8 @@ def intersect(
     image, row, column = (face_id >= 0).nonzero(as_tuple=True)
     if not len(image):
         return depth, barycentric
-    corners = vertices[image[:, None], faces[face_id[image, row, column].long()].long()]
+    seen = face_id[image, row, column].long()
+    corners = vertices[image[:, None], (faces[seen] if faces.ndim == 2 else faces[image, seen]).long()]
     pixel = torch.stack([column + 0.5, row + 0.5, torch.ones_like(row)], -1).to(vertices.dtype)
     ray = (torch.linalg.inv(K)[image] @ pixel[..., None])[..., 0]
     # A point of the ray near the face keeps the differences small; any point of the ray gives the same weights.

@@ -8,12 +8,12 @@ positive inside. Distances are measured where the image's shorter side is 2 long
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from monoform.projection import kernels
-from monoform.projection.clipping import draw_clipped
+from monoform.projection.clipping import Faces, draw_clipped, find_corners
 from monoform.projection.kernels.soft import MAX_EXPONENT, MIN_AREA, backward, forward
 
 FACES_AT_ONCE = 256
@@ -21,7 +21,7 @@ FACES_AT_ONCE = 256
 
 def soft_raster(
     vertices_camera: Float[Tensor, "#b v 3"],
-    faces: Int[Tensor, "f 3"],
+    faces: Faces,
     K: Float[Tensor, "#b 3 3"],
     size_hw: tuple[int, int],
     *,
@@ -60,11 +60,11 @@ class SoftRaster(torch.autograd.Function):
 
 
 def soft_raster_torch(
-    points: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"], h: int, w: int, sigma: float, blur_radius: float
+    points: Float[Tensor, "b v 3"], faces: Faces, h: int, w: int, sigma: float, blur_radius: float
 ) -> Float[Tensor, "b h w"]:
     """SoftRas alpha from points [x_px, y_px, depth]. Faces not ahead of the camera or not finite are left out."""
     log_empty = points.new_zeros(len(points), h, w) + points[:, :0].sum()  # depends on the points, if only formally
-    for part in faces.long().split(FACES_AT_ONCE):
+    for part in faces.split(FACES_AT_ONCE, dim=-2):
         log_empty = log_empty + checkpoint(
             log_transmittance, points, part, h, w, sigma, blur_radius, use_reentrant=False
         )  # fmt: skip
@@ -72,11 +72,11 @@ def soft_raster_torch(
 
 
 def log_transmittance(
-    points: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"], h: int, w: int, sigma: float, blur_radius: float
+    points: Float[Tensor, "b v 3"], faces: Faces, h: int, w: int, sigma: float, blur_radius: float
 ) -> Float[Tensor, "b h w"]:
     """Sum over the faces of log(1 - sigmoid(d / sigma))."""
     scale = 2 / min(h, w)
-    corners = points[:, faces]
+    corners = find_corners(points, faces)
     drawable = (corners[..., 2] > 0).all(-1) & (corners.detach().abs().sum((-1, -2)) < 1e18)
     corners = torch.where(drawable[..., None, None], corners, torch.zeros_like(corners))[..., :2] * scale
     edges = corners.roll(-1, -2) - corners

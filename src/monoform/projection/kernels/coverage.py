@@ -6,8 +6,10 @@
 - *open* (everything else): `union.py` finds the outline of the union of all faces by sweeping the image.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import numpy as np
 from numba import njit
@@ -66,7 +68,7 @@ class Saved:
     """What `backward` needs from `forward`."""
 
     points: np.ndarray
-    topology: Topology
+    topologies: Sequence[Topology]
     closed: np.ndarray
     alpha: np.ndarray
     contour: np.ndarray
@@ -250,25 +252,43 @@ def _forward_images(
     return start, stop, outline[:known].copy(), line[:known].copy(), known_before
 
 
-def forward(points: np.ndarray, topology: Topology, h: int, w: int) -> tuple[np.ndarray, Saved]:
+def forward(points: np.ndarray, topology: Topology | Sequence[Topology], h: int, w: int) -> tuple[np.ndarray, Saved]:
     """Covered share of every pixel.
 
-    points: (b, v, 3) [x_px, y_px, depth], centre of pixel (i, j) at (j + 0.5, i + 0.5). Faces with a vertex at depth <= 0 or
-    not finite are left out: clip before. Returns alpha (b, h, w) float32 in [0, 1] and what `backward` needs.
+    points: (b, v, 3) [x_px, y_px, depth], centre of pixel (i, j) at (j + 0.5, i + 0.5). topology: one, or one an image.
+    Faces with a vertex at depth <= 0 or not finite are left out: clip before. Returns alpha (b, h, w) float32 in [0, 1] and
+    what `backward` needs.
     """
-    points, _ = checked(points, topology.faces[:0])  # the topology knows its extent: no need to look at every face
-    if topology.vertices_needed > points.shape[1]:
+    topologies = [topology] if isinstance(topology, Topology) else topology
+    points, _ = checked(points, topologies[0].faces[:0])  # a topology knows its extent: no need to look at every face
+    if max(mesh.vertices_needed for mesh in topologies) > points.shape[1]:
         raise ValueError(f"a face names a vertex outside 0..{points.shape[1] - 1}")
-    batch, edges = len(points), len(topology.edges)
+    if len(topologies) not in (1, len(points)):
+        raise ValueError(f"{len(topologies)} meshes for {len(points)} images; give one, or one an image")
+    batch, edges = len(points), max(len(mesh.edges) for mesh in topologies)
     alpha = np.empty((batch, h, w), np.float32)
     closed = np.empty(batch, bool)
     contour = np.empty((batch, edges), np.int32)
     layers = np.empty((batch, edges), np.int16)
     count = np.empty(batch, np.int32)
     out = (closed, alpha, contour, layers, count)
-    mesh = (topology.faces, topology.edges, topology.first, topology.incidence, topology.closed)
-    tasks = [partial(_forward_images, points, *mesh, start, stop, *out) for start, stop in threads.spans(batch)]
-    return alpha, Saved(points, topology, closed, alpha, contour, layers, count, threads.run(tasks))
+    meshes = [(mesh.faces, mesh.edges, mesh.first, mesh.incidence, mesh.closed) for mesh in topologies]
+    if len(meshes) == 1:
+        tasks = [partial(_forward_images, points, *meshes[0], *part, *out) for part in threads.spans(batch)]
+        outlines = threads.run(tasks)
+    else:
+        outlines = _in_spans([partial(_forward_images, points, *meshes[i], i, i + 1, *out) for i in range(batch)])
+    return alpha, Saved(points, topologies, closed, alpha, contour, layers, count, outlines)
+
+
+def _in_spans(tasks: list[Callable]) -> list:
+    """What many small tasks return, in order; each thread does an equal share of them."""
+    shares = threads.run([partial(_do_all, tasks[start:stop]) for start, stop in threads.spans(len(tasks))])
+    return list(chain.from_iterable(shares))
+
+
+def _do_all(tasks: list[Callable]) -> list:
+    return [task() for task in tasks]
 
 
 # ------------------------------------------------------------------------------------------------ backward
@@ -335,7 +355,9 @@ def backward(saved: Saved, grad_alpha: np.ndarray) -> np.ndarray:
     batch, vertices = saved.points.shape[:2]
     grad_points = np.empty((batch, vertices, 2), np.float32)
     state = (saved.closed, saved.alpha, saved.contour, saved.layers, saved.count, grad_alpha, grad_points)
-    threads.run(
-        [partial(_backward_images, saved.points, saved.topology.edges, *state, *task) for task in saved.outlines]
-    )
+    edges = [mesh.edges for mesh in saved.topologies]
+    tasks = [
+        partial(_backward_images, saved.points, edges[task[0] % len(edges)], *state, *task) for task in saved.outlines
+    ]
+    _in_spans(tasks)
     return grad_points

@@ -117,6 +117,8 @@ def _rasterise_rows(points, faces, row_start, row_stop, face_id, depth, barycent
     face_id[row_start:row_stop] = -1
     for face in range(faces.shape[0]):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        if a < 0:
+            continue
         xa, ya, za = float(points[a, 0]), float(points[a, 1]), float(points[a, 2])
         xb, yb, zb = float(points[b, 0]), float(points[b, 1]), float(points[b, 2])
         xc, yc, zc = float(points[c, 0]), float(points[c, 1]), float(points[c, 2])
@@ -128,17 +130,26 @@ def _rasterise_rows(points, faces, row_start, row_stop, face_id, depth, barycent
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 def _rasterise_images(points, faces, start, stop, face_id, depth, barycentric):
     for image in range(start, stop):
-        _rasterise_rows(points[image], faces, 0, depth.shape[1], face_id[image], depth[image], barycentric[image])
+        mesh = faces[image % faces.shape[0]]
+        _rasterise_rows(points[image], mesh, 0, depth.shape[1], face_id[image], depth[image], barycentric[image])
 
 
 def checked(points: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points (b, v, 3) as contiguous float32 and faces (f, 3) as contiguous int32; compiled code reads them unchecked."""
+    """Points (b, v, 3) as contiguous float32 and faces as contiguous int32; compiled code reads them unchecked.
+
+    faces: (f, 3) for all images, returned as (1, f, 3), or (b, f, 3), one mesh an image, filled up with rows of -1.
+    """
     points = np.ascontiguousarray(points, dtype=np.float32)
-    faces = np.ascontiguousarray(faces, dtype=np.int32)
-    if points.ndim != 3 or points.shape[2] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
+    shared = faces.ndim == 2
+    faces = np.ascontiguousarray(faces[None] if shared else faces, dtype=np.int32)
+    if points.ndim != 3 or points.shape[2] != 3 or faces.ndim != 3 or faces.shape[2] != 3:
         raise ValueError(f"points (b, v, 3) and faces (f, 3) are needed, not {points.shape} and {faces.shape}")
-    if faces.size and (faces.min() < 0 or faces.max() >= points.shape[1]):
+    if len(faces) not in (1, len(points)):
+        raise ValueError(f"{len(faces)} meshes for {len(points)} images; give one, or one an image")
+    if faces.size and (faces.max() >= points.shape[1] or faces.min() < (0 if shared else -1)):
         raise ValueError(f"a face names a vertex outside 0..{points.shape[1] - 1}")
+    if not shared and ((faces < 0).any(-1) != (faces < 0).all(-1)).any():
+        raise ValueError("a face holds a -1 beside vertices; a face that is not there is -1 -1 -1")
     return points, faces
 
 
@@ -146,7 +157,8 @@ def rasterise(points: np.ndarray, faces: np.ndarray, h: int, w: int) -> tuple[np
     """Draw `faces` with a z-buffer.
 
     points: (b, v, 3) [x_px, y_px, depth], camera depth, centre of pixel (i, j) at (j + 0.5, i + 0.5).
-    faces: (f, 3) indices, either winding. A face with a vertex at depth <= 0 or not finite is left out: clip before.
+    faces: (f, 3) indices, either winding, or (b, f, 3), one mesh an image, filled up with rows of -1.
+    A face with a vertex at depth <= 0 or not finite is left out: clip before.
     Returns face_id (b, h, w) int32, -1 where empty; depth (b, h, w) float32, inf where empty; and perspective-correct
     barycentrics (b, h, w, 3) float32, 0 where empty.
     """
@@ -157,7 +169,7 @@ def rasterise(points: np.ndarray, faces: np.ndarray, h: int, w: int) -> tuple[np
     barycentric = np.empty((batch, h, w, 3), np.float32)
     if batch == 1:
         rows = [
-            (points[0], faces, start, stop, face_id[0], depth[0], barycentric[0]) for start, stop in threads.spans(h)
+            (points[0], faces[0], start, stop, face_id[0], depth[0], barycentric[0]) for start, stop in threads.spans(h)
         ]
         threads.run([partial(_rasterise_rows, *row) for row in rows])
     else:

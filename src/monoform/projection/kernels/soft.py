@@ -255,6 +255,8 @@ def _forward_rows(points, faces, row_start, row_stop, per_sigma, radius2, transm
     transmittance[row_start * stride : row_stop * stride] = f4(1)
     for face in range(faces.shape[0]):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        if a < 0:
+            continue
         rows = _reach(points[a, 1], points[b, 1], points[c, 1], radius, row_start, row_stop)
         if rows[0] >= rows[1]:
             continue
@@ -272,7 +274,8 @@ def _forward_rows(points, faces, row_start, row_stop, per_sigma, radius2, transm
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 def _forward_images(points, faces, start, stop, per_sigma, radius2, transmittance, alpha):
     for image in range(start, stop):
-        _forward_rows(points[image], faces, 0, alpha.shape[1], per_sigma, radius2, transmittance[image], alpha[image])
+        mesh = faces[image % faces.shape[0]]
+        _forward_rows(points[image], mesh, 0, alpha.shape[1], per_sigma, radius2, transmittance[image], alpha[image])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
@@ -297,6 +300,8 @@ def _backward_faces(points, faces, start, stop, size, per_sigma, radius2, weight
     for face in range(start, stop):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
         grad_corners[face] = f4(0)
+        if a < 0:
+            continue
         rows = _reach(points[a, 1], points[b, 1], points[c, 1], radius, 0, height)
         columns = _reach(points[a, 0], points[b, 0], points[c, 0], radius, 0, width)
         if rows[0] < rows[1] and columns[0] < columns[1] and _visible(points, a, b, c, min_area):
@@ -311,6 +316,8 @@ def _gather_vertices(faces, grad_corners, grad_points):
     """Sum the corners' gradients by vertex, always in the order of the faces."""
     grad_points[:] = f4(0)
     for face in range(faces.shape[0]):
+        if faces[face, 0] < 0:
+            continue
         for corner in range(3):
             vertex = faces[face, corner]
             grad_points[vertex, 0] += grad_corners[face, 2 * corner]
@@ -321,11 +328,12 @@ def _gather_vertices(faces, grad_corners, grad_points):
 def _backward_images(points, faces, start, stop, per_sigma, radius2, transmittance, grad_alpha, grad_points):
     size = (grad_alpha.shape[1], grad_alpha.shape[2])
     weight = np.empty(transmittance.shape[1], np.float32)
-    corners = np.empty((faces.shape[0], 6), np.float32)
+    corners = np.empty((faces.shape[1], 6), np.float32)
     for image in range(start, stop):
+        mesh = faces[image % faces.shape[0]]
         _weigh(transmittance[image], grad_alpha[image], per_sigma, weight)
-        _backward_faces(points[image], faces, 0, faces.shape[0], size, per_sigma, radius2, weight, corners)
-        _gather_vertices(faces, corners, grad_points[image])
+        _backward_faces(points[image], mesh, 0, mesh.shape[0], size, per_sigma, radius2, weight, corners)
+        _gather_vertices(mesh, corners, grad_points[image])
 
 
 @dataclass(frozen=True, eq=False)
@@ -345,9 +353,10 @@ def forward(
 ) -> tuple[np.ndarray, Saved]:
     """SoftRas alpha of every pixel.
 
-    points: (b, v, 3) [x_px, y_px, depth]; faces: (f, 3). Faces with a vertex at depth <= 0 or not finite are left out: clip
-    before. sigma and blur_radius: squared distances where the image's shorter side is 2 long; blur_radius None: where the
-    sigmoid falls to 1e-4. Returns alpha (b, h, w) float32 in [0, 1] and what `backward` needs.
+    points: (b, v, 3) [x_px, y_px, depth]; faces: (f, 3), or (b, f, 3), one mesh an image, filled up with rows of -1. Faces
+    with a vertex at depth <= 0 or not finite are left out: clip before. sigma and blur_radius: squared distances where the
+    image's shorter side is 2 long; blur_radius None: where the sigmoid falls to 1e-4. Returns alpha (b, h, w) float32 in
+    [0, 1] and what `backward` needs.
     """
     points, faces = checked(points, faces)
     radius = math.log(1 / 1e-4 - 1) * sigma if blur_radius is None else blur_radius
@@ -358,7 +367,7 @@ def forward(
     transmittance = np.empty((batch, h * (w + LANES - 1)), np.float32)
     if batch == 1:
         image = (per_sigma, radius2, transmittance[0], alpha[0])
-        threads.run([partial(_forward_rows, points[0], faces, *rows, *image) for rows in threads.spans(h)])
+        threads.run([partial(_forward_rows, points[0], faces[0], *rows, *image) for rows in threads.spans(h)])
     else:
         images = (per_sigma, radius2, transmittance, alpha)
         threads.run([partial(_forward_images, points, faces, *part, *images) for part in threads.spans(batch)])
@@ -374,11 +383,12 @@ def backward(saved: Saved, grad_alpha: np.ndarray) -> np.ndarray:
     constants = (saved.per_sigma, saved.radius2)
     if batch == 1:
         weight = np.empty_like(saved.transmittance[0])
-        corners = np.empty((len(faces), 6), np.float32)
+        mesh = faces[0]
+        corners = np.empty((len(mesh), 6), np.float32)
         _weigh(saved.transmittance[0], grad_alpha[0], saved.per_sigma, weight)
         rest = (saved.size_hw, *constants, weight, corners)
-        threads.run([partial(_backward_faces, points[0], faces, *part, *rest) for part in threads.spans(len(faces))])
-        _gather_vertices(faces, corners, grad_points[0])
+        threads.run([partial(_backward_faces, points[0], mesh, *part, *rest) for part in threads.spans(len(mesh))])
+        _gather_vertices(mesh, corners, grad_points[0])
     else:
         rest = (*constants, saved.transmittance, grad_alpha, grad_points)
         threads.run([partial(_backward_images, points, faces, *part, *rest) for part in threads.spans(batch)])
