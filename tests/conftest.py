@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+import gpu_cases  # noqa: F401 (before any kernel: without a GPU, Triton's run in its interpreter)
 from monoform.data.procedural import make
 from monoform.data.procedural.photographs import take_photograph
 from monoform.interfaces import Alignment, Mask, RankedPose, RefineStep
-from monoform.projection import kernels
 from monoform.results import PhotoMatch
 
 settings.register_profile(
@@ -44,8 +44,3 @@ def car_match() -> PhotoMatch:
     found = Alignment(poses, shot.K, "given", (192, 144), crop, True, "half-turn", "none", trace, (), {"search": 0.5})
     photo = replace(shot.photo, path=Path("shots/car.png"), warnings=("its EXIF is damaged",))
     return PhotoMatch(photo, Mask(shot.mask, "file"), mesh, "car.glb", found, content_sha256="ab" * 32)
-
-
-@pytest.fixture(params=[name for name in kernels.available() if name != "torch"])
-def compiled(request):
-    return request.param

@@ -11,7 +11,6 @@ import torch
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from monoform.projection import kernels
 from monoform.projection.kernels import threads
 
 SIZE = (24, 32)
@@ -98,7 +97,11 @@ def filled_up(meshes: list[torch.Tensor]) -> torch.Tensor:
     return torch.stack([torch.nn.functional.pad(faces, (0, 0, 0, longest - len(faces)), value=-1) for faces in meshes])
 
 
-@pytest.fixture(params=kernels.available())
+BACKENDS = ("torch", "numba")
+"""Triton's kernels have tests of their own: its interpreter is too slow for all of these."""
+
+
+@pytest.fixture(params=BACKENDS)
 def backend(request):
     return request.param
 
@@ -129,6 +132,10 @@ class SilhouetteContract:
 
     blur_px = 0.0
     smooth: ClassVar[dict] = {}
+
+    @pytest.fixture
+    def compiled(self):
+        return "numba"
 
     def render(self, vertices, faces, K, size_hw, *, backend, **options):
         """`draw` where the backend runs, back on the CPU."""

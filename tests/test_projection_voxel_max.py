@@ -1,64 +1,97 @@
-"""Voxel silhouettes by warp and reduction: values by hand, SciPy's interpolation, gradients."""
+"""Voxel silhouettes by warp and reduction: the contract, values by hand, SciPy's interpolation."""
 
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import map_coordinates
-from scipy.spatial.transform import Rotation
 
-from monoform.projection.voxel_max import voxel_any, voxel_max, voxel_max_perspective, voxel_softmax
-
-OPERATORS = [voxel_max, voxel_any, voxel_softmax, voxel_max_perspective]
-EYE = torch.eye(3, dtype=torch.float64)[None]
-
-
-def turns(batch: int) -> torch.Tensor:
-    return torch.as_tensor(Rotation.random(batch, random_state=3).as_matrix())
-
-
-def noise(batch: int, side: int) -> torch.Tensor:
-    return torch.rand(batch, side, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+from monoform.projection.kernels import voxel_max as kernel
+from monoform.projection.voxel_max import (
+    PTN_FOCAL,
+    parallel_rays,
+    voxel_any,
+    voxel_max,
+    voxel_max_perspective,
+    voxel_softmax,
+)
+from projection_cases import backend, same_in_forked_child  # noqa: F401 (a fixture)
+from voxel_cases import EYE, SIDE, KernelContract, PerspectiveContract, VoxelContract, noise, turns
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
-def test_empty_and_off_screen(operator):
-    assert not operator(torch.zeros(1, 6, 6, 6).double(), turns(3)).any()
-    assert not operator(noise(1, 6), EYE, torch.tensor([[9.0, 0, 0]]).double()).any()
+def seen_in_parallel(x: float, y: float, z: float) -> tuple[float, float]:
+    return (x + 0.5) * SIDE, (y + 0.5) * SIDE
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
-def test_full_at_the_centre(operator):
-    image = operator(torch.ones(1, 8, 8, 8).double(), EYE)
-    assert torch.allclose(image[:, 3:5, 3:5], torch.ones(1, 2, 2).double(), atol=1e-6)
+def seen_in_perspective(x: float, y: float, z: float) -> tuple[float, float]:
+    return (x / z * PTN_FOCAL + 0.5) * SIDE, (y / z * PTN_FOCAL + 0.5) * SIDE
 
 
-def test_single_cell_lands_on_its_row_and_column():
-    grid = torch.zeros(1, 8, 8, 8).double()
-    grid[0, 6, 1, 3] = 0.7
-    assert voxel_max(grid, EYE)[0].nonzero().tolist() == [[1, 3]]
+class TestMax(VoxelContract, KernelContract):
+    draw = staticmethod(voxel_max)
+    project = staticmethod(seen_in_parallel)
+    picks_one = True
 
 
-def test_half_a_cell_of_shift_shares_it():
+class TestMaxPerspective(PerspectiveContract, KernelContract):
+    draw = staticmethod(voxel_max_perspective)
+    project = staticmethod(seen_in_perspective)
+    ahead = PTN_FOCAL + 0.5
+    picks_one = True
+
+
+class TestAny(VoxelContract):
+    draw = staticmethod(voxel_any)
+    project = staticmethod(seen_in_parallel)
+
+    @pytest.fixture
+    def backend(self):
+        return "torch"
+
+
+class TestSoftmax(VoxelContract):
+    draw = staticmethod(voxel_softmax)
+    project = staticmethod(seen_in_parallel)
+
+    @pytest.fixture
+    def backend(self):
+        return "torch"
+
+
+def test_half_a_cell_of_shift_shares_it(backend):  # noqa: F811
     grid = torch.zeros(1, 8, 8, 8).double()
     grid[0, 4, 4, 4] = 1
-    image = voxel_max(grid, EYE, torch.tensor([[0.5 / 8, 0, 0]]).double())
+    image = voxel_max(grid, EYE, torch.tensor([[0.5 / 8, 0, 0]]).double(), backend=backend)
     assert torch.allclose(image[0, 4, 4:6], torch.tensor([0.5, 0.5]).double())
 
 
-def test_turns_right_handed():
-    """R(e_z, 90 degrees) takes e_x to e_y."""
-    grid = torch.zeros(1, 9, 9, 9).double()
-    grid[0, 4, 4, 8] = 1
-    R = torch.as_tensor(Rotation.from_rotvec([0, 0, np.pi / 2]).as_matrix())[None]
-    assert voxel_max(grid, R)[0].argmax() == 8 * 9 + 4
+def test_identity_is_the_plain_maximum(backend):  # noqa: F811
+    """Also of values below 0, where no sample outside the grid is in the way."""
+    grid = noise(2, 7) - 1
+    assert torch.allclose(voxel_max(grid, EYE, backend=backend), grid.amax(1), atol=1e-6)
 
 
-def test_one_grid_meets_many_poses():
-    grid, R = noise(1, 7), turns(4)
-    assert torch.allclose(voxel_max(grid, R), voxel_max(grid.expand(4, -1, -1, -1), R))
+def test_the_first_of_equal_samples_has_the_gradient(backend):  # noqa: F811
+    for value in (0.0, 0.5):
+        grid = torch.zeros(1, 6, 6, 6).double()
+        grid[0, 2] = grid[0, 4] = value
+        grid.requires_grad_()
+        voxel_max(grid, EYE, backend=backend).sum().backward()
+        assert grid.grad is not None
+        layer = torch.tensor([0.0, 0, 36, 0, 0, 0] if value else [36.0, 0, 0, 0, 0, 0]).double()
+        assert torch.allclose(grid.grad.sum((0, 2, 3)), layer, atol=1e-4)
 
 
-def test_equals_scipy():
+@pytest.mark.parametrize("z", [0.5, -0.5], ids=["before the grid", "behind the grid"])
+def test_a_sample_outside_beats_what_is_below_zero(backend, z):  # noqa: F811
+    grid = (noise(1, 6) - 1).requires_grad_()
+    image = voxel_max(grid, EYE, torch.tensor([[0.0, 0.0, z]]).double(), backend=backend)
+    image.sum().backward()
+    assert not image.any()
+    assert grid.grad is not None
+    assert not grid.grad.any()
+
+
+def test_equals_scipy(backend):  # noqa: F811
     grid, R, t = noise(1, 7), turns(1), np.array([0.1, -0.05, 0.02])
     centres = (np.arange(7) + 0.5) / 7 - 0.5
     z, y, x = np.meshgrid(centres, centres, centres, indexing="ij")
@@ -66,25 +99,36 @@ def test_equals_scipy():
     index = np.moveaxis((source[..., ::-1] + 0.5) * 7 - 0.5, -1, 0)
     padded = np.pad(grid[0].numpy(), 2)  # SciPy's own border does not fade out
     expected = map_coordinates(padded, index + 2, order=1, mode="constant").max(0)
-    assert np.abs(voxel_max(grid, R, torch.as_tensor(t)[None])[0].numpy() - expected).max() < 1e-9
+    found = voxel_max(grid, R, torch.as_tensor(t)[None], backend=backend)[0].numpy()
+    assert np.abs(found - expected).max() < (1e-9 if backend == "torch" else 1e-5)
 
 
 def test_soft_variants_enclose_the_max():
     grid, R = noise(1, 7), turns(2)
-    largest = voxel_max(grid, R)
+    largest = voxel_max(grid, R, backend="torch")
     assert (voxel_softmax(grid, R) <= largest + 1e-12).all()
     assert (voxel_any(grid, R) >= largest - 1e-12).all()
 
 
-def test_nearer_cells_look_larger_in_perspective():
-    near, far = torch.zeros(2, 1, 12, 12, 12).double()
-    near[:, 0, 3:9, 3:9] = 1
-    far[:, 11, 3:9, 3:9] = 1
-    assert voxel_max_perspective(near, EYE).sum() > 1.5 * voxel_max_perspective(far, EYE).sum()
+@pytest.mark.parametrize("operator", [voxel_any, voxel_softmax])
+def test_what_has_no_kernel_says_so(operator):
+    with pytest.raises(ValueError, match="PyTorch"):
+        operator(noise(), EYE, backend="numba")
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
-def test_gradcheck(operator):
-    t = torch.tensor([[0.02, -0.03, 1.37 if operator is voxel_max_perspective else 0.01]]).double()
-    inputs = [x.requires_grad_() for x in (noise(1, 4), turns(1), t)]
-    assert torch.autograd.gradcheck(operator, inputs, eps=1e-7, atol=1e-5)
+def test_forked_child():
+    grids, rays = noise(3).numpy(), parallel_rays(turns(3), None, SIDE, 3).numpy()
+
+    def run():
+        image, taken = kernel.forward(grids, rays, SIDE, SIDE, SIDE)
+        return np.concatenate([image.reshape(-1), kernel.backward(grids, rays, SIDE, taken, image)[0].reshape(-1)])
+
+    assert same_in_forked_child(run)
+
+
+@pytest.mark.parametrize(
+    ("grids", "rays"), [((2, 4, 4, 4), (3, 2, 3, 3)), ((1, 4, 4, 5), (1, 2, 3, 3)), ((1, 4, 4, 4), (1, 3, 3))]
+)
+def test_wrong_shapes_are_refused(grids, rays):
+    with pytest.raises(ValueError, match="grids"):
+        kernel.forward(np.zeros(grids), np.zeros(rays), 4, 4, 4)

@@ -57,7 +57,8 @@ def coverage(
     Faces, either winding, are clipped at the near plane `clipping.NEAR`. backend: None picks by device.
     """
     h, w = size_hw
-    run = Coverage.apply if (backend or kernels.pick(vertices_camera.device.type)) == "numba" else coverage_torch
+    chosen = kernels.choose(backend, vertices_camera.device.type)
+    run = {"torch": coverage_torch, "numba": Coverage.apply, "triton": CoverageOnGpu.apply}[chosen]
     return draw_clipped(lambda points, kept: run(points, find_topologies(kept), h, w), vertices_camera, faces, K)
 
 
@@ -73,6 +74,24 @@ class Coverage(torch.autograd.Function):
     def backward(ctx, *grad_outputs):
         (grad_alpha,) = grad_outputs
         grad_xy = torch.from_numpy(backward(ctx.saved, grad_alpha.detach().numpy())).to(grad_alpha.dtype)
+        return torch.nn.functional.pad(grad_xy, (0, 1)), None, None, None
+
+
+class CoverageOnGpu(torch.autograd.Function):
+    """The Triton kernel."""
+
+    @staticmethod
+    def forward(ctx, points, topologies, h, w):
+        from monoform.projection.gpu import coverage as gpu
+
+        alpha, ctx.saved = gpu.forward(points.detach().float(), topologies, h, w)
+        return alpha.to(points.dtype)
+
+    @staticmethod
+    def backward(ctx, *grad_outputs):
+        from monoform.projection.gpu import coverage as gpu
+
+        grad_xy = gpu.backward(ctx.saved, grad_outputs[0].float()).to(grad_outputs[0].dtype)
         return torch.nn.functional.pad(grad_xy, (0, 1)), None, None, None
 
 

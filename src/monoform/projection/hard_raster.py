@@ -5,6 +5,7 @@ the face's plane in camera space. The PyTorch is the specification of `kernels.h
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -44,14 +45,15 @@ def hard_raster(
     """
     h, w = size_hw
     vertices, faces, K = broadcast_batch(vertices_camera, faces, K)
-    numba = (backend or kernels.pick(vertices.device.type)) == "numba"
-    find = find_faces_numba if numba else find_faces_torch
+    chosen = kernels.choose(backend, vertices.device.type)
+    draw = {"torch": None, "numba": rasterise_numba, "triton": rasterise_triton}[chosen]
+    find = find_faces_torch if draw is None else partial(_find_faces, draw)
     near = near_plane(vertices)
     with torch.no_grad():
         behind = ~(vertices[..., 2] > near[:, None]).all(-1) | ~torch.isfinite(vertices).all(-1).all(-1)
-        if numba and not bool(behind.any()) and not (vertices.requires_grad or K.requires_grad):
-            seen = [torch.from_numpy(array) for array in rasterise(project(vertices, K).numpy(), faces.numpy(), h, w)]
-            return Fragments(seen[0], seen[1].to(vertices.dtype), seen[2].to(vertices.dtype))
+        if draw is not None and not bool(behind.any()) and not (vertices.requires_grad or K.requires_grad):
+            face_id, depth, barycentric = draw(project(vertices, K), faces, h, w)
+            return Fragments(face_id, depth.to(vertices.dtype), barycentric.to(vertices.dtype))
         if not bool(behind.any()):
             face_id = find(project(vertices, K), faces, h, w)
         else:
@@ -69,8 +71,20 @@ def _find_clipped(find, vertices, faces, K, near, h, w) -> Int[Tensor, "1 h w"]:
     return torch.where(found >= 0, part.source[found.clamp(min=0).long()].to(found.dtype), found)
 
 
-def find_faces_numba(points: Float[Tensor, "b v 3"], faces: Faces, h: int, w: int) -> Int[Tensor, "b h w"]:
-    return torch.from_numpy(rasterise(points.numpy(), faces.numpy(), h, w)[0])
+def _find_faces(draw, points: Tensor, faces: Faces, h: int, w: int) -> Tensor:
+    return draw(points, faces, h, w)[0]
+
+
+def rasterise_numba(points: Tensor, faces: Faces, h: int, w: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Face, depth and barycentrics by the compiled kernel, without gradients."""
+    face_id, depth, barycentric = map(torch.from_numpy, rasterise(points.numpy(), faces.numpy(), h, w))
+    return face_id, depth, barycentric
+
+
+def rasterise_triton(points: Tensor, faces: Faces, h: int, w: int) -> tuple[Tensor, Tensor, Tensor]:
+    from monoform.projection.gpu import hard
+
+    return hard.rasterise(points.float(), (faces if faces.ndim == 3 else faces[None]).int(), h, w)
 
 
 def find_faces_torch(points: Float[Tensor, "b v 3"], faces: Faces, h: int, w: int) -> Int[Tensor, "b h w"]:

@@ -37,8 +37,8 @@ def soft_raster(
     """
     h, w = size_hw
     radius = math.log(1 / 1e-4 - 1) * sigma if blur_radius is None else blur_radius
-    numba = (backend or kernels.pick(vertices_camera.device.type)) == "numba"
-    run = SoftRaster.apply if numba else soft_raster_torch
+    chosen = kernels.choose(backend, vertices_camera.device.type)
+    run = {"torch": soft_raster_torch, "numba": SoftRaster.apply, "triton": SoftRasterOnGpu.apply}[chosen]
     return draw_clipped(lambda points, kept: run(points, kept, h, w, sigma, radius), vertices_camera, faces, K)
 
 
@@ -56,6 +56,25 @@ class SoftRaster(torch.autograd.Function):
     def backward(ctx, *grad_outputs):
         (grad_alpha,) = grad_outputs
         grad_xy = torch.from_numpy(backward(ctx.saved, grad_alpha.detach().numpy())).to(grad_alpha.dtype)
+        return torch.nn.functional.pad(grad_xy, (0, 1)), None, None, None, None, None
+
+
+class SoftRasterOnGpu(torch.autograd.Function):
+    """The Triton kernel."""
+
+    @staticmethod
+    def forward(ctx, points, faces, h, w, sigma, blur_radius):
+        from monoform.projection.gpu import soft
+
+        meshes = (faces if faces.ndim == 3 else faces[None]).int()
+        alpha, ctx.saved = soft.forward(points.detach().float(), meshes, h, w, sigma, blur_radius)
+        return alpha.to(points.dtype)
+
+    @staticmethod
+    def backward(ctx, *grad_outputs):
+        from monoform.projection.gpu import soft
+
+        grad_xy = soft.backward(ctx.saved, grad_outputs[0].float()).to(grad_outputs[0].dtype)
         return torch.nn.functional.pad(grad_xy, (0, 1)), None, None, None, None, None
 
 

@@ -1,21 +1,45 @@
 """Compiled twins of the projections: the same numbers, faster. NumPy arrays in and out; nothing here imports torch."""
 
+import os
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
-BACKENDS = ("torch", "numba")
+BACKENDS = ("torch", "numba", "triton")
+"""The readable specification; its twins for the CPU, in this folder; its twins for the GPU, in `projection.gpu`."""
 
 
 def available() -> tuple[str, ...]:
     """Names of the implementations that can run here; 'torch' is the readable specification and always there."""
-    return BACKENDS if find_spec("numba") else BACKENDS[:1]
+    return tuple(
+        name for name in BACKENDS if name == "torch" or (_installed(name) and (name != "triton" or _triton_runs()))
+    )
 
 
-def pick(device: str) -> str:
-    """The fastest implementation for tensors on `device` ('cpu', 'cuda', 'mps', ...)."""
-    return "numba" if device == "cpu" and "numba" in available() else "torch"
+def choose(backend: str | None, device: str, among: tuple[str, ...] = BACKENDS) -> str:
+    """The implementation asked for, or the fastest of those `among` for tensors on `device` ('cpu', 'cuda', 'mps', ...)."""
+    if backend is None:
+        fastest = {"cpu": "numba", "cuda": "triton"}.get(device, "torch")
+        return fastest if fastest in among and _installed(fastest) else "torch"
+    if backend not in among:
+        raise ValueError(f"there is no backend {backend!r} here; choose among {', '.join(among)}")
+    return backend
+
+
+@cache
+def _installed(name: str) -> bool:
+    return find_spec(name) is not None
+
+
+def _triton_runs() -> bool:
+    """Whether there is a device for Triton, or its interpreter is asked for."""
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        return True
+    from triton.backends import backends
+
+    return any(backend.driver.is_active() for backend in backends.values())
 
 
 def _forget_stale_cache(folder: Path) -> None:
