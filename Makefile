@@ -28,7 +28,7 @@ docs: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/align.py
 	$(BIN)/python benchmarks/align_time.py
-	$(BIN)/python benchmarks/projection.py --quick
+	$(BIN)/python benchmarks/projection.py
 	$(BIN)/python benchmarks/tables.py
 
 clean:

@@ -138,23 +138,151 @@ def times(report: dict) -> str:
     return table(["what", "median", "spread"], rows)
 
 
-def kernels(report: dict) -> str:
-    head = ["faces", "px", "batch", "hard", "soft", "soft f+b", "coverage", "coverage f+b", "open mesh, coverage f+b"]
-    names = ("hard", "soft", "soft f+b", "coverage", "coverage f+b", "open coverage f+b")
-    cells = [
-        [str(cell["faces"]), str(cell["size"]), str(cell["batch"])]
-        + [f"{cell[name]['ms']:.2f} ± {cell[name]['spread_ms']:.2f}" if name in cell else "" for name in names]
-        for cell in report["cells"]
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def projection(report: dict) -> list[str]:
+    """The section on the silhouette operators, from one run of `projection.py`."""
+    sections = [
+        "## The silhouette operators\n",
+        f"`python benchmarks/projection.py{' --quick' if report['quick'] else ''}`, one run for all that follows. A bumpy\n"
+        "sphere fills 70 % of the frame; forward, or forward and backward (f+b), the camera's projection included, medians;\n"
+        "*open* is the same mesh with a hole and wound at random. Absolute goals are for two Zen 4 cores and are judged by\n"
+        "the shortest runs.\n",
+        "### What was to be reached\n",
+        _goals(report["to_reach"]),
+        "### Milliseconds, forward / f+b\n",
+        _grid(report["cells"]),
+        "### Growth\n",
+        "![Time against faces, pixels and images](images/projection_growth.png)\n",
+        _growth(report["growth"]),
+        "### Grids\n",
+        "Rays: 48x48 pixels, 64 samples, 32³ cells. Maximum: 30³ cells. The gradient goes to the cells and the pose.\n"
+        "Milliseconds of a batch, kernel and PyTorch twin interleaved.\n",
+        _voxels(report["voxels"]),
+        "### Differences to the PyTorch twins in float64\n",
+        _differences(report["differences"], report["times_faster"]),
+        "### Peak memory of one f+b\n",
+        _memory(report["memory"]),
+        "### Other renderers\n",
+        "The same mesh, camera and size. Coverage needs no samples, Mitsuba 3 draws `spp` random ones a pixel. Its error is\n"
+        "the mean difference of its image to ours; that of its gradient is relative.\n",
+        _rivals(report["rivals"]),
+        f"Machine: {machine_of(report)}.",
     ]
-    reached = [
-        [line["what"], f"{line['found']:.3g}", line["to_reach"], "reached" if line["passed"] else "falls short"]
-        for line in report["to_reach"]
+    return sections
+
+
+def _goals(lines: list[dict]) -> str:
+    verdict = {True: "reached", False: "**falls short**", None: ""}
+    rows = []
+    for line in lines:
+        found = line["found"] if isinstance(line["found"], str) else number(line["found"])
+        rows.append([line["what"], found, line["to_reach"], verdict[line["passed"]]])
+    return table(["figure", "found", "goal", ""], rows)
+
+
+def _grid(cells: list[dict]) -> str:
+    names = [name for name, found in cells[0].items() if isinstance(found, dict) and not name.endswith(" f+b")]
+    rows = []
+    for cell in cells:
+        row = [f"{cell['faces']:,}", str(cell["size"]), str(cell["batch"])]
+        for name in names:
+            times = [cell[key]["ms"] for key in (name, f"{name} f+b") if key in cell]
+            row.append(" / ".join(number(ms) for ms in times))
+        rows.append(row)
+    return table(["faces", "px", "batch", *names], rows)
+
+
+def _growth(powers: dict[str, dict[str, float]]) -> str:
+    axes = list(next(iter(powers.values())))
+    rows = [[name, *(f"{found[axis]:.2f}" for axis in axes)] for name, found in powers.items()]
+    return table(["exponent of", *axes], rows)
+
+
+def _voxels(lines: list[dict]) -> str:
+    rows = []
+    for line in lines:
+        row = [line["operator"], str(line["batch"])]
+        for what in ("forward", "f+b"):
+            found = line[what]
+            row += [number(found[who]["ms"]) for who in ("kernel", "torch")] + [number(found["times_faster"]) + "x"]
+        rows.append(row)
+    return table(["operator", "batch", "forward", "twin", "ratio", "f+b", "twin", "ratio"], rows)
+
+
+def _differences(lines: list[dict], faster: dict[str, float]) -> str:
+    rows = []
+    for line in lines:
+        gradient = f"{line['gradient_difference']:.1e}" if "gradient_difference" in line else ""
+        other = str(line.get("pixels_with_another_face", ""))
+        ratio = f"{faster[line['operator']]:,.0f}x" if line["operator"] in faster and line["backend"] == "numba" else ""
+        rows.append([line["operator"], line["backend"], f"{line['value_difference']:.1e}", gradient, other, ratio])
+    head = ["operator", "backend", "values", "gradients, relative", "pixels with another face"]
+    head.append("times faster, 64 px, batch 8")
+    width = len(head) if faster else len(head) - 1
+    return table(head[:width], [row[:width] for row in rows])
+
+
+def _memory(lines: list[dict] | str) -> str:
+    if isinstance(lines, str):
+        return lines + "\n"
+    rows: dict[str, list[str]] = {}
+    for line in lines:
+        size = f"{line['faces']:,} faces, {line['size']} px, " if "faces" in line else ""
+        found = f"{number(line['mib'])} MiB ({size}batch {line['batch']})"
+        rows.setdefault(line["operator"], [line["operator"]]).append(found)
+    return table(["operator", "kernel", "twin"][: len(rows["hard"])], list(rows.values()))
+
+
+def _rivals(lines: list[dict]) -> str:
+    rows = []
+    for line in lines:
+        if "why_not" in line:
+            rows.append([line["name"], line.get("what", ""), line["why_not"], "", "", "", ""])
+            continue
+        case = f"{line['faces']:,} faces, {line['size']} px, batch {line['batch']}"
+        error = line.get("error", line.get("gradient_error"))
+        row = [f"{line['name']} {line['version']}", line["what"], case, number(line["ms"]), number(line["ours_ms"])]
+        rows.append([*row, number(line["times_faster"]) + "x", "" if error is None else f"{error:.2g}"])
+    return table(["renderer", "what", "case", "its ms", "our ms", "ratio", "error"], rows)
+
+
+def gpu() -> list[str]:
+    """The section on CUDA, where `gpu.py` has left a result."""
+    if not (HERE / "results" / "gpu.json").exists():
+        return []
+    report = load("gpu")
+    limits, several = report["limits"], report["differences_several_meshes"]
+    grid = []
+    for line in report.get("grid", []):
+        if line["batch"] == 32 and line.get("size", 256) == 256:
+            case = f"{line['faces']:,} faces, {line['size']} px" if "faces" in line else ""
+            times = [number(line["ms"]), number(line["device_ms"])]
+            share = "" if line["share"] is None else f"{percent(line['share'])} of {line['bound']}"
+            grid.append([line["operator"], line["what"], case, *times, share])
+    faster = {row["operator"]: row["times_faster"] for row in report["against_twins"]}
+    return [
+        "\n### On a GPU\n",
+        f"`python benchmarks/gpu.py` on {report['device']}, torch {report['versions']['torch']}: it copies "
+        f"{limits['bytes_a_second'] / 1e12:.2f} TB/s and multiplies matrices at "
+        f"{limits['flops_a_second'] / 1e12:.1f} TFLOP/s in float32.\n",
+        _differences(report["differences"], {}),
+        "With another mesh in every image: values "
+        + f"{max(line['value_difference'] for line in several):.1e}, gradients "
+        + f"{max(line.get('gradient_difference', 0) for line in several):.1e} at most.\n",
+        "f+b times faster than the twin on the same device (batch 8; meshes of 1,280 faces at 64 px): "
+        + ", ".join(f"{name} {ratio:g}" for name, ratio in faster.items())
+        + ".\n",
+        "Batch 32: milliseconds that a caller waits, those in which the device works, and how near that is to what its\n"
+        "memory or its arithmetic allow (estimated work, measured limits):\n",
+        table(["operator", "", "case", "ms", "device ms", "share of the limit"], grid),
     ]
-    return table(head, cells) + "\n" + table(["figure", "found", "goal", ""], reached)
 
 
 def main() -> None:
-    align, clock, projection, fit = load("align"), load("align_time"), load("projection"), load("fit_ranking")
+    align, clock, report, fit = load("align"), load("align_time"), load("projection"), load("fit_ranking")
     page = [
         PROTOCOL,
         accuracy(align),
@@ -175,11 +303,8 @@ def main() -> None:
         + ". Share of development photos whose first pose is right: "
         + ", ".join(f"{case} {percent(s['first'])}" for case, s in fit["first pose right"].items())
         + ".\n",
-        "## The rasterisers\n",
-        "`python benchmarks/projection.py`: milliseconds, median and spread, a bumpy sphere that fills 70 % of the\n"
-        "frame, forward or forward and backward (f+b), the camera's projection included.\n",
-        kernels(projection),
-        f"Machine: {machine_of(projection)}.",
+        *projection(report),
+        *gpu(),
     ]
     (HERE.parent / "docs" / "benchmarks.md").write_text("\n".join(page) + "\n")
 

@@ -121,7 +121,7 @@ def test_forked_child():
 
     def run():
         image, taken = kernel.forward(grids, rays, SIDE, SIDE, SIDE)
-        return np.concatenate([image.reshape(-1), kernel.backward(grids, rays, SIDE, taken, image)[0].reshape(-1)])
+        return np.concatenate([image.reshape(-1), kernel.backward(grids, rays, taken, image)[0].reshape(-1)])
 
     assert same_in_forked_child(run)
 

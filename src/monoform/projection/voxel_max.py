@@ -111,7 +111,7 @@ class VoxelMax(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *grad_outputs):
         occupancy, rays = (x.detach().numpy() for x in ctx.saved_tensors)
-        grads = compiled.backward(occupancy, rays, occupancy.shape[-1], ctx.taken, grad_outputs[0].detach().numpy())
+        grads = compiled.backward(occupancy, rays, ctx.taken, grad_outputs[0].detach().numpy())
         return tuple(
             torch.from_numpy(grad).sum_to_size(x.shape).to(x.dtype) for grad, x in zip(grads, ctx.saved_tensors)
         )

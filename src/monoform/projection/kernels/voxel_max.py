@@ -4,6 +4,7 @@ Of equal samples the nearest is taken, as PyTorch's `max` does on the CPU.
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -42,7 +43,7 @@ def _largest(flat, side, samples, first, count, begin, step):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
-def _forward_rows(grids, rays, samples, start, stop, largest, taken):
+def _forward_rows(grids, rays, samples, start, stop, largest, taken, place):
     """Rows [start, stop), numbered through all images."""
     height, width, side = largest.shape[1], largest.shape[2], grids.shape[1] + 2
     padded = np.zeros((side, side, side), np.float32)
@@ -56,24 +57,37 @@ def _forward_rows(grids, rays, samples, start, stop, largest, taken):
             first, count, begin, step = enter(rays[image], column, row, samples, side)
             best, k = _largest(flat, side, samples, first, count, begin, step)
             largest[image, row, column] = best
-            taken[image, row, column] = k
+            taken[image, row, column] = OUTSIDE if k == OUTSIDE else first + k
+            x, y, z = position(begin, step, k)
+            place[image, row, column, 0] = x
+            place[image, row, column, 1] = y
+            place[image, row, column, 2] = z
 
 
-def forward(grids: np.ndarray, rays: np.ndarray, samples: int, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
-    """Largest value (b, h, w) float32 of each pixel's samples, and which it is, for `backward`.
+class Taken(NamedTuple):
+    """What `backward` needs from `forward`."""
+
+    number: np.ndarray
+    """(b, h, w) int32 which sample is the largest, OUTSIDE where none in the grid is."""
+    place: np.ndarray
+    """(b, h, w, 3) float32 where it is, in cells of the padded grid; anything where it is OUTSIDE."""
+
+
+def forward(grids: np.ndarray, rays: np.ndarray, samples: int, h: int, w: int) -> tuple[np.ndarray, Taken]:
+    """Largest value (b, h, w) float32 of each pixel's samples, and which it is.
 
     grids: (b, q, q, q) or, one for all images, (1, q, q, q) occupancy [z, y, x]. rays: (b, 2, 3, 3), see `trilinear`.
     """
     grids, rays = checked(grids, rays)
     largest = np.empty((len(rays), h, w), np.float32)
-    taken = np.empty((len(rays), h, w), np.int32)
+    taken = Taken(np.empty((len(rays), h, w), np.int32), np.empty((len(rays), h, w, 3), np.float32))
     rows = threads.spans(len(rays) * h)
-    threads.run([partial(_forward_rows, grids, rays, samples, *part, largest, taken) for part in rows])
+    threads.run([partial(_forward_rows, grids, rays, samples, *part, largest, *taken) for part in rows])
     return largest, taken
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
-def _backward_images(grids, rays, samples, taken, grad_largest, start, stop, grad_grids, grad_rays):
+def _backward_images(grids, taken, place, grad_largest, start, stop, grad_grids, grad_rays):
     height, width, side = taken.shape[1], taken.shape[2], grids.shape[1] + 2
     padded = np.zeros((side, side, side), np.float32)
     grad = np.empty((side, side, side), np.float32)
@@ -89,11 +103,11 @@ def _backward_images(grids, rays, samples, taken, grad_largest, start, stop, gra
                 k, weight = taken[image, row, column], grad_largest[image, row, column]
                 if k == OUTSIDE or weight == f4(0):
                     continue
-                first, _, begin, step = enter(rays[image], column, row, samples, side)
-                _, slopes, cell, place = interpolate(flat, side, position(begin, step, k))
-                scatter(flat_grad, side, cell, place, weight)
+                point = place[image, row, column]
+                _, slopes, cell, within = interpolate(flat, side, (point[0], point[1], point[2]))
+                scatter(flat_grad, side, cell, within, weight)
                 at = (weight * slopes[0], weight * slopes[1], weight * slopes[2])
-                number = f4(first + k)
+                number = f4(k)
                 add_ray_gradient(
                     grad_rays[image], column, row, at, (number * at[0], number * at[1], number * at[2])
                 )  # fmt: skip
@@ -101,7 +115,7 @@ def _backward_images(grids, rays, samples, taken, grad_largest, start, stop, gra
 
 
 def backward(
-    grids: np.ndarray, rays: np.ndarray, samples: int, taken: np.ndarray, grad_largest: np.ndarray
+    grids: np.ndarray, rays: np.ndarray, taken: Taken, grad_largest: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gradients by each image's grid (b, q, q, q) float32 and rays (b, 2, 3, 3) float64 of a loss whose own is given.
 
@@ -111,7 +125,7 @@ def backward(
     grad_largest = np.ascontiguousarray(grad_largest, dtype=np.float32)
     grad_grids = np.empty((len(rays), *grids.shape[1:]), np.float32)
     grad_rays = np.empty((len(rays), 2, 3, 3))
-    images = (grids, rays, samples, taken, grad_largest)
+    images = (grids, *taken, grad_largest)
     parts = threads.spans(len(rays))
     threads.run([partial(_backward_images, *images, *part, grad_grids, grad_rays) for part in parts])
     return grad_grids, grad_rays
