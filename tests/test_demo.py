@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from monoform.cli import main
-from monoform.data.procedural import CATEGORIES
+from monoform.cli.demo import SHAPES
 from monoform.files.images import load_image
 from monoform.results import load_result
 
@@ -29,7 +29,7 @@ def out(demo: tuple[Path, list[dict]]) -> Path:
 
 
 def test_demo_leaves_inputs_results_and_a_sheet(out: Path) -> None:
-    for name in CATEGORIES:
+    for name in SHAPES:
         assert load_result(out / name)["mesh"]["name"] == f"{name}.glb"
         assert (out / "inputs" / f"{name}.png").is_file()
         assert (out / "inputs" / "masks" / f"{name}.png").is_file()
@@ -37,7 +37,7 @@ def test_demo_leaves_inputs_results_and_a_sheet(out: Path) -> None:
     assert json.loads((out / "run.json").read_text())["counts"]["ok"] == 3
 
 
-@pytest.mark.parametrize("name", CATEGORIES)
+@pytest.mark.parametrize("name", SHAPES)
 def test_rendering_the_found_pose_gives_the_mask_back(name: str, out: Path, tmp_path: Path) -> None:
     """An oracle besides align's own measure: `monoform render` of the result against the demo's mask."""
     mesh = str(out / "inputs" / f"{name}.glb")
@@ -50,6 +50,6 @@ def test_rendering_the_found_pose_gives_the_mask_back(name: str, out: Path, tmp_
 
 def test_demo_compares_with_the_hidden_pose(demo: tuple[Path, list[dict]]) -> None:
     rows = demo[1]
-    assert [row["shape"] for row in rows] == list(CATEGORIES)
+    assert [row["shape"] for row in rows] == list(SHAPES)
     assert max(row["rotation_error_deg"] for row in rows) < 5.0
     assert min(row["iou"] for row in rows) > 0.93

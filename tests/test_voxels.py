@@ -22,7 +22,8 @@ from monoform.meshes import (
     normalise,
     signed_volume,
 )
-from monoform.voxels import surface, voxelise_closed, voxelise_shell, voxelise_solid, warp
+from monoform.projection.warping import warp
+from monoform.voxels import surface, voxelise_closed, voxelise_shell, voxelise_solid
 
 
 def rotations(n: int, seed: int = 0) -> torch.Tensor:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from monoform.batch.runner import Job, Outcome
     from monoform.data.procedural.photographs import Photograph
 
+SHAPES = ("aeroplane", "car", "chair")
+
 
 @dataclass(frozen=True)
 class Demo:
@@ -60,7 +62,7 @@ def _make_inputs(config: Demo) -> "tuple[dict[str, Photograph], list[Job], dict[
 
     from monoform.batch.photo_match import load_named_mesh
     from monoform.batch.runner import Job
-    from monoform.data.procedural import CATEGORIES, make
+    from monoform.data.procedural import make
     from monoform.data.procedural.photographs import take_photograph
     from monoform.files.images import save_png
     from monoform.files.meshes import save_mesh
@@ -68,7 +70,7 @@ def _make_inputs(config: Demo) -> "tuple[dict[str, Photograph], list[Job], dict[
     folder = config.out / "inputs"
     (folder / "masks").mkdir(parents=True, exist_ok=True)
     truth, jobs, meshes = {}, [], {}
-    for index, name in enumerate(CATEGORIES):
+    for index, name in enumerate(SHAPES):
         mesh = make(name, config.seed)
         shot = take_photograph(mesh, seed=10 * config.seed + index)
         photo, mask = folder / f"{name}.png", folder / "masks" / f"{name}.png"

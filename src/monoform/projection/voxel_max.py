@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from monoform.projection import kernels
 from monoform.projection.kernels import voxel_max as compiled
-from monoform.voxels import warp
+from monoform.projection.warping import warp
 
 PTN_FOCAL = math.sqrt(3) / 2
 """Focal length of Perspective Transformer Nets (Yan 2016) in grid sides, for an image one side wide."""
