@@ -268,6 +268,57 @@ class SilhouetteContract:
         )
         assert not torch.equal(one_place[0], one_place[1])
 
+    def test_rows_of_no_face_may_stand_anywhere(self, backend):
+        v, f = bumpy_sphere(1)
+        vertices, faces = placed(v, 2), torch.tensor(f)
+        vertices[1, :, 2] -= 3.2  # reaches behind the camera
+        holes = torch.full((2, len(f) + 2, 3), -1)
+        holes[0, 2:], holes[1, 1:-1] = faces, faces
+        expected = self.render(vertices, faces, camera(), SIZE, backend=backend)
+        assert torch.allclose(self.render(vertices, holes, camera(), SIZE, backend=backend), expected, atol=1e-5)
+        single = self.render(vertices, holes[:1], camera(), SIZE, backend=backend)
+        assert torch.allclose(single, expected, atol=1e-5)
+
+    def test_no_images(self, backend):
+        v, f = bumpy_sphere(0)
+        for faces in (torch.tensor(f), torch.tensor(f)[None][:0]):
+            assert self.render(placed(v)[:0], faces, camera(), SIZE, backend=backend).shape == (0, *SIZE)
+
+    def test_a_change_of_the_image_leaves_the_gradient_alone(self, backend):
+        v, f = bumpy_sphere(1)
+        faces, weight = torch.tensor(f), torch.rand(1, *SIZE, generator=torch.Generator().manual_seed(0))
+        grads = []
+        for change in (lambda image: image - 1, lambda image: image.sub_(1)):
+            leaf = placed(v, 1).float().requires_grad_()
+            (change(self.render(leaf, faces, camera().float(), SIZE, backend=backend)) * weight).sum().backward()
+            grads.append(leaf.grad)
+        assert torch.equal(*grads)
+
+    def test_in_inference_mode(self, backend):
+        v, f = bumpy_sphere(0)
+        expected = self.render(placed(v), torch.tensor(f), camera(), SIZE, backend=backend)
+        with torch.inference_mode():
+            image = self.render(placed(v), torch.tensor(f), camera(), SIZE, backend=backend)
+        assert torch.equal(image, expected)
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_half_precision(self, backend, dtype):
+        v, f = bumpy_sphere(0)
+        weight = torch.rand(3, *SIZE, generator=torch.Generator().manual_seed(0)).to(dtype)
+        job = (placed(v).to(dtype), torch.tensor(f), camera().to(dtype), weight)
+        image, grad = value_and_gradient(self.render, *job, backend=backend)
+        assert image.dtype == grad.dtype == dtype
+        assert (image.sum((1, 2)) > 50).all()
+        assert torch.isfinite(grad).all()
+
+    def test_second_derivatives_are_refused(self, compiled):
+        v, f = bumpy_sphere(0)
+        leaf = placed(v, 1).requires_grad_()
+        image = self.render(leaf, torch.tensor(f), camera(), SIZE, backend=compiled)
+        (grad,) = torch.autograd.grad((image**2).sum(), leaf, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            (grad**2).sum().backward()
+
     def test_gradcheck(self):
         v, f = (np.asarray(x) for x in (trimesh.creation.icosphere(0).vertices, trimesh.creation.icosphere(0).faces))
         vertices = placed(v, 1).requires_grad_()

@@ -172,6 +172,7 @@ def test_degenerate_faces_have_finite_gradients(loss):
     vertices.requires_grad_()
     (gradient,) = torch.autograd.grad(loss(vertices, faces), vertices)
     assert torch.isfinite(gradient).all()
+    assert gradient.abs().max() < 1e3
 
 
 @pytest.mark.parametrize("loss", SURFACE_LOSSES)

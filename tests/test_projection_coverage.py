@@ -112,12 +112,14 @@ def test_topology():
 
 
 def test_topology_is_found_once_and_follows_the_faces():
-    faces = torch.tensor([[0, 1, 2]])
-    first = find_topologies(faces)
-    assert find_topologies(faces) is first
-    faces[0, 0] = 3
-    assert find_topologies(faces) is not first
-    assert find_topologies(faces)[0].vertices_needed == 4
+    array = np.array([[0, 1, 2]])
+    faces = torch.from_numpy(array)
+    (first,) = find_topologies(faces)
+    assert find_topologies(faces.clone())[0] is first
+    array[0, 0] = 3  # behind the tensor's back
+    (second,) = find_topologies(faces)
+    assert second.vertices_needed == 4
+    assert find_topologies(torch.tensor([[[0, 1, 2], [-1, -1, -1]], [[3, 1, 2], [-1, -1, -1]]])) == [first, second]
 
 
 def test_fuzz():

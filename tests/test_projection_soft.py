@@ -78,3 +78,11 @@ def test_pixels_deep_inside_a_face_do_not_move_it() -> None:
     alpha, saved = soft.forward(points, np.array([[0, 1, 2]], np.int32), 8, 8)
     assert (alpha > 1 - 1e-6).all()
     assert (soft.backward(saved, np.ones_like(alpha)) == 0).all()
+
+
+@pytest.mark.parametrize("options", [{"sigma": 0.0}, {"sigma": -1.0}, {"blur_radius": -1.0}])
+def test_impossible_blurs_are_refused(backend, options):  # noqa: F811
+    with pytest.raises(ValueError, match="sigma"):
+        soft_raster(
+            torch.ones(1, 3, 3), torch.tensor([[0, 1, 2]]), torch.eye(3)[None], (4, 4), backend=backend, **options
+        )

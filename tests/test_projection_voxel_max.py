@@ -132,3 +132,15 @@ def test_forked_child():
 def test_wrong_shapes_are_refused(grids, rays):
     with pytest.raises(ValueError, match="grids"):
         kernel.forward(np.zeros(grids), np.zeros(rays), 4, 4, 4)
+
+
+@pytest.mark.parametrize("operator", [voxel_max, voxel_any, voxel_softmax, voxel_max_perspective])
+def test_cells_that_are_no_floats_are_refused(operator):
+    with pytest.raises((ValueError, TypeError), match=r"grid\.float|Float\["):  # the tests check types first
+        operator(torch.ones(1, 4, 4, 4, dtype=torch.bool), EYE)
+
+
+def test_precisions_may_be_mixed(backend):  # noqa: F811
+    grid, R = torch.rand(1, 5, 5, 5), EYE.double()
+    assert torch.equal(voxel_max(grid, R, backend=backend), voxel_max(grid, R.float(), backend=backend))
+    assert voxel_max(grid.bfloat16(), R, backend=backend).dtype == torch.bfloat16

@@ -18,6 +18,7 @@ def iou_loss(predicted: Float[Tensor, "b h w"], target: Float[Tensor, "#b h w"])
     predicted, target: silhouettes, [0, 1]. Two empty images agree. For masks of 0 and 1: an antialiased image does not reach 0
     against itself, as the loss is least with 1 wherever the target is above a half or so and 0 elsewhere.
     """
+    predicted, target = predicted.to(torch.promote_types(predicted.dtype, torch.float32)), target.to(predicted)
     intersection = (predicted * target).sum((-2, -1))
     return _one_minus_ratio(intersection, (predicted + target).sum((-2, -1)) - intersection)
 
@@ -44,6 +45,7 @@ def laplacian_loss(vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"]) 
     L is the uniform Laplacian (SoftRas's smoothness, after Sorkine 2006); the loss grows with the square of the mesh's size.
     A vertex without neighbours adds nothing.
     """
+    _check_shared(faces)
     pairs = _to_tensor(meshes.edges(faces.detach().cpu().numpy()), faces)
     start, end = torch.cat([pairs, pairs.flip(-1)]).unbind(-1)
     sums = torch.zeros_like(vertices).index_add(1, start, vertices[:, end])
@@ -58,6 +60,7 @@ def flatten_loss(vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"]) ->
     The angle is that between the heights of an edge's two faces over it, whatever their windings and the mesh's size. Edges of
     one face, or of more than two, add nothing; a face without area counts as standing at a right angle.
     """
+    _check_shared(faces)
     hinge = _to_tensor(_hinges(faces.detach().cpu().numpy()), faces)
     start, end, left, right = vertices[:, hinge].unbind(-2)
     along = torch.nn.functional.normalize(end - start, dim=-1)
@@ -66,10 +69,16 @@ def flatten_loss(vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"]) ->
     def upright(corner: Tensor) -> Tensor:
         offset = corner - start
         height = offset - (offset * along).sum(-1, keepdim=True) * along
-        return height / height.norm(dim=-1, keepdim=True).clamp(min=smallest)
+        length = height.norm(dim=-1, keepdim=True)
+        return torch.where(length > smallest, height / length.clamp(min=smallest), torch.zeros_like(height))
 
     cosine = (upright(left) * upright(right)).sum(-1)
     return (cosine + 1).square().sum(-1).mean()
+
+
+def _check_shared(faces: Tensor) -> None:
+    if faces.ndim != 2:
+        raise ValueError(f"faces (f, 3) of one mesh for the whole batch are needed, not {(*faces.shape,)}")
 
 
 def _hinges(faces: np.ndarray) -> np.ndarray:

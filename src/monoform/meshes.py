@@ -134,7 +134,7 @@ def pad(meshes: Sequence[Mesh]) -> tuple[np.ndarray, np.ndarray]:
     faces = np.full((len(meshes), f, 3), -1, np.int64)
     for i, mesh in enumerate(meshes):
         vertices[i, : len(mesh.vertices)] = mesh.vertices
-        vertices[i, len(mesh.vertices) :] = mesh.vertices[:1]
+        vertices[i, len(mesh.vertices) :] = mesh.vertices[:1] if len(mesh.vertices) else 0.0
         faces[i, : len(mesh.faces)] = mesh.faces
     return vertices, faces
 

@@ -91,12 +91,25 @@ def _surely_ahead(vertices: Float[Tensor, "b v 3"]) -> bool:
 def find_corners(points: Float[Tensor, "b v 3"], faces: Faces) -> Float[Tensor, "b f 3 3"]:
     """The corners of every face. A face that is not there (-1 -1 -1) gets the depth 0, at which nothing is drawn."""
     if faces.ndim == 2:
+        if faces.numel() and int(faces.min()) < 0:
+            raise ValueError(f"a face names a vertex outside 0..{points.shape[1] - 1}")
         return points[:, faces.long()]
     image = torch.arange(len(points), device=points.device)[:, None, None]
     there = (faces >= 0)[..., None]
     if not points.shape[1]:
-        return points.new_zeros(*there.shape[:-1], 3)
+        return points.new_zeros(len(points), faces.shape[1], 3, 3)
     return torch.where(there, points[image, faces.long().clamp(min=0)], points.new_zeros(()))
+
+
+def drawable(corners: Float[Tensor, "b f 3 3"]) -> Bool[Tensor, "b f"]:
+    """Whether faces lie ahead of the camera and all their coordinates are finite (a NaN fails every comparison)."""
+    corners = corners.detach()
+    return (corners[..., 2] > 0).all(-1) & (corners.abs().sum((-1, -2)) < 1e18)
+
+
+def cross(a: Tensor, b: Tensor) -> Tensor:
+    """The z of the cross product of vectors on the screen."""
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
 
 def faces_of(faces: Faces, image: int) -> Int[Tensor, "g 3"]:
@@ -139,8 +152,7 @@ def draw_clipped(
 def broadcast_batch(
     vertices: Float[Tensor, "#b v 3"], faces: Faces, K: Float[Tensor, "#b 3 3"]
 ) -> tuple[Float[Tensor, "b v 3"], Faces, Float[Tensor, "b 3 3"]]:
-    """One mesh against many cameras, or many meshes against one: all get the largest batch; shared faces stay (f, 3)."""
-    if faces.ndim == 3 and len(faces) == 1:
-        faces = faces_of(faces, 0)
-    batch = max(len(vertices), len(K), len(faces) if faces.ndim == 3 else 1)
+    """One mesh against many cameras, or many meshes against one: vertices and K get the larger batch."""
+    lengths = [len(vertices), len(K), len(faces) if faces.ndim == 3 else 1]
+    batch = next((length for length in lengths if length != 1), 1)
     return vertices.expand(batch, -1, -1), faces, K.to(vertices).expand(batch, -1, -1)

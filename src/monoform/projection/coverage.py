@@ -7,7 +7,6 @@ The PyTorch below is the specification of `kernels.coverage`. Two roads, both fr
 - all others: the outline of the union of the faces, found on sample lines by counting layers (`union_area`).
 """
 
-import weakref
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -15,31 +14,24 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from monoform.projection import kernels
-from monoform.projection.clipping import Faces, draw_clipped, faces_of
+from monoform.projection.clipping import Faces, cross, draw_clipped, drawable, faces_of
 from monoform.projection.kernels.coverage import Topology, backward, forward
 from monoform.projection.kernels.union import SUB
 
-_known: dict[int, tuple[weakref.ref, int, list[Topology]]] = {}
-
 
 def find_topologies(faces: Faces) -> list[Topology]:
-    """The edges of the mesh of all images, or of each image's; kept as long as the tensor lives and is not changed."""
-    kept = _known.get(id(faces))
-    if kept is not None and kept[0]() is faces and kept[1] == faces._version:
-        return kept[2]
+    """The edges of the mesh of all images, or of each image's; kept for the next time the same faces come."""
     array = faces.detach().to("cpu", torch.int32).contiguous()
     meshes = [faces_of(array, i) for i in range(len(faces) if faces.ndim == 3 else 1)]
-    topologies = [_find_topology(mesh.numpy().tobytes()) for mesh in meshes]
-    number = id(faces)
-    _known[number] = (weakref.ref(faces, lambda _: _known.pop(number, None)), faces._version, topologies)
-    return topologies
+    return [_find_topology(mesh.numpy().tobytes()) for mesh in meshes] or [_find_topology(b"")]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _find_topology(faces: bytes) -> Topology:
-    """A batch put together anew holds the meshes of the batches before."""
+    """By content: tensors change in place unseen, and a batch put together anew holds the meshes of those before."""
     return Topology(np.frombuffer(faces, np.int32))
 
 
@@ -67,13 +59,14 @@ class Coverage(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, points, topologies, h, w):
-        alpha, ctx.saved = forward(points.detach().numpy(), topologies, h, w)
-        return torch.from_numpy(alpha).to(points.dtype)
+        alpha, ctx.saved = forward(points.detach().float().numpy(), topologies, h, w)
+        return torch.from_numpy(alpha).to(points.dtype, copy=True)  # the caller's to change; backward reads its own
 
     @staticmethod
-    def backward(ctx, *grad_outputs):
+    @once_differentiable
+    def backward(ctx, *grad_outputs):  # pyright: ignore[reportIncompatibleMethodOverride]
         (grad_alpha,) = grad_outputs
-        grad_xy = torch.from_numpy(backward(ctx.saved, grad_alpha.detach().numpy())).to(grad_alpha.dtype)
+        grad_xy = torch.from_numpy(backward(ctx.saved, grad_alpha.detach().float().numpy())).to(grad_alpha.dtype)
         return torch.nn.functional.pad(grad_xy, (0, 1)), None, None, None
 
 
@@ -85,10 +78,11 @@ class CoverageOnGpu(torch.autograd.Function):
         from monoform.projection.gpu import coverage as gpu
 
         alpha, ctx.saved = gpu.forward(points.detach().float(), topologies, h, w)
-        return alpha.to(points.dtype)
+        return alpha.to(points.dtype, copy=True)
 
     @staticmethod
-    def backward(ctx, *grad_outputs):
+    @once_differentiable
+    def backward(ctx, *grad_outputs):  # pyright: ignore[reportIncompatibleMethodOverride]
         from monoform.projection.gpu import coverage as gpu
 
         grad_xy = gpu.backward(ctx.saved, grad_outputs[0].float()).to(grad_outputs[0].dtype)
@@ -102,7 +96,7 @@ def coverage_torch(
 
     topologies: one for all images, or one an image.
     """
-    if len(topologies) == 1:
+    if len(topologies) == 1 or not len(points):
         return _coverage_of_one_mesh(points, topologies[0], h, w)
     return torch.cat([_coverage_of_one_mesh(points[i : i + 1], mesh, h, w) for i, mesh in enumerate(topologies)])
 
@@ -124,12 +118,7 @@ def face_sides(points: Float[Tensor, "b v 3"], topology: Topology) -> Int[Tensor
     corners = points[:, torch.as_tensor(topology.faces, device=points.device).long()]
     a, b, c = corners[..., :2].unbind(-2)
     double_area = cross(b - a, c - a)
-    drawable = (corners[..., 2] > 0).all(-1) & (corners.abs().sum((-1, -2)) < 1e18)
-    return torch.where(double_area < 0, -1, 1) * drawable
-
-
-def cross(a: Tensor, b: Tensor) -> Tensor:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    return torch.where(double_area < 0, -1, 1) * drawable(corners)
 
 
 def contour(side: Int[Tensor, "b f"], topology: Topology) -> tuple[Tensor, Tensor, Tensor]:

@@ -23,10 +23,11 @@ The PyTorch is the specification of `kernels.edge_product`.
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from monoform.projection import kernels
-from monoform.projection.clipping import Faces, draw_clipped, find_corners
+from monoform.projection.clipping import Faces, cross, draw_clipped, drawable, find_corners
 from monoform.projection.kernels.edge_product import MIN_AREA, MIN_PRODUCT, OPACITY, backward, forward
 
 FACES_AT_ONCE = 256
@@ -65,7 +66,7 @@ def find_widest(points: Float[Tensor, "b v 3"], faces: Faces, count: int) -> Int
     if faces.shape[-2] <= count:
         return faces
     a, b, c = find_corners(points.detach(), faces)[..., :2].unbind(-2)
-    chosen = _cross(b - a, c - a).abs().argsort(dim=-1, descending=True, stable=True)[:, :count].sort().values
+    chosen = cross(b - a, c - a).abs().argsort(dim=-1, descending=True, stable=True)[:, :count].sort().values
     return faces.expand(len(points), -1, -1).gather(1, chosen[..., None].expand(-1, -1, 3))
 
 
@@ -74,13 +75,14 @@ class EdgeProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, points, faces, h, w):
-        alpha, ctx.saved = forward(points.detach().numpy(), faces.numpy(), h, w)
+        alpha, ctx.saved = forward(points.detach().float().numpy(), faces.numpy(), h, w)
         return torch.from_numpy(alpha).to(points.dtype)
 
     @staticmethod
-    def backward(ctx, *grad_outputs):
+    @once_differentiable
+    def backward(ctx, *grad_outputs):  # pyright: ignore[reportIncompatibleMethodOverride]
         (grad_alpha,) = grad_outputs
-        grad_xy = torch.from_numpy(backward(ctx.saved, grad_alpha.detach().numpy())).to(grad_alpha.dtype)
+        grad_xy = torch.from_numpy(backward(ctx.saved, grad_alpha.detach().float().numpy())).to(grad_alpha.dtype)
         return torch.nn.functional.pad(grad_xy, (0, 1)), None, None, None
 
 
@@ -95,27 +97,23 @@ def edge_product_torch(points: Float[Tensor, "b v 3"], faces: Faces, h: int, w: 
 def sum_of_faces(points: Float[Tensor, "b v 3"], faces: Faces, h: int, w: int) -> Float[Tensor, "b h w"]:
     """Sum over the faces of tanh of the product of the edges, stretched to [0, 1] over the image."""
     corners = find_corners(points, faces)
-    drawable = (corners[..., 2] > 0).all(-1) & (corners.detach().abs().sum((-1, -2)) < 1e18)
-    corners = torch.where(drawable[..., None, None], corners, torch.zeros_like(corners))[..., :2]
+    inside = drawable(corners)
+    corners = torch.where(inside[..., None, None], corners, torch.zeros_like(corners))[..., :2]
     edges = corners.roll(-1, -2) - corners
-    double_area = _cross(edges[..., 0, :], edges[..., 1, :])
-    drawable = drawable & (double_area.detach().abs() > MIN_AREA)
-    double_area = torch.where(drawable, double_area, torch.ones_like(double_area))
+    double_area = cross(edges[..., 0, :], edges[..., 1, :])
+    inside = inside & (double_area.detach().abs() > MIN_AREA)
+    double_area = torch.where(inside, double_area, torch.ones_like(double_area))
 
     x = (torch.arange(w, device=points.device) + 0.5).to(points.dtype)
     y = (torch.arange(h, device=points.device) + 0.5).to(points.dtype)
     pixels = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
-    product = drawable[..., None, None].to(points.dtype)
+    product = inside[..., None, None].to(points.dtype)
     for k in range(3):
         offset = pixels - corners[:, :, None, None, k]
-        product = product * torch.relu(_cross(edges[:, :, None, None, k], offset) / double_area[..., None, None])
+        product = product * torch.relu(cross(edges[:, :, None, None, k], offset) / double_area[..., None, None])
     # Of several pixels at the extreme each gets an equal share of its gradient.
     highest, lowest = product.amax((-1, -2), keepdim=True), product.amin((-1, -2), keepdim=True)
     span = highest - lowest
     drawn = span > MIN_PRODUCT
     stretched = (product - lowest) / torch.where(drawn, span, torch.ones_like(span))
     return torch.where(drawn, stretched, torch.zeros_like(stretched)).tanh().sum(1)
-
-
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]

@@ -12,7 +12,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from monoform.projection import kernels
-from monoform.projection.clipping import Faces, broadcast_batch, clip, faces_of, find_corners, near_plane, project
+from monoform.projection.clipping import (
+    Faces,
+    broadcast_batch,
+    clip,
+    cross,
+    drawable,
+    find_corners,
+    near_plane,
+    project,
+)
 from monoform.projection.kernels.hard import rasterise
 
 FACES_AT_ONCE = 256
@@ -57,18 +66,19 @@ def hard_raster(
         if not bool(behind.any()):
             face_id = find(project(vertices, K), faces, h, w)
         else:
-            images = range(len(K))
-            face_id = [_find_clipped(find, vertices[i], faces_of(faces, i), K[i], near[i], h, w) for i in images]
-            face_id = torch.cat(face_id)
+            meshes = faces.expand(len(K), -1, -1)
+            found = [_find_clipped(find, vertices[i], meshes[i], K[i], near[i], h, w) for i in range(len(K))]
+            face_id = torch.cat(found)
     return Fragments(face_id, *intersect(vertices, faces, K, face_id))
 
 
 def _find_clipped(find, vertices, faces, K, near, h, w) -> Int[Tensor, "1 h w"]:
-    part = clip(vertices, faces, near)
+    there = (faces[:, 0] >= 0).nonzero()[:, 0]
+    part = clip(vertices, faces[there], near)
     found = find(project(part.vertices[None], K[None]), part.faces, h, w)
     if not len(part.faces):
         return found
-    return torch.where(found >= 0, part.source[found.clamp(min=0).long()].to(found.dtype), found)
+    return torch.where(found >= 0, there[part.source[found.clamp(min=0).long()]].to(found.dtype), found)
 
 
 def _find_faces(draw, points: Tensor, faces: Faces, h: int, w: int) -> Tensor:
@@ -77,14 +87,14 @@ def _find_faces(draw, points: Tensor, faces: Faces, h: int, w: int) -> Tensor:
 
 def rasterise_numba(points: Tensor, faces: Faces, h: int, w: int) -> tuple[Tensor, Tensor, Tensor]:
     """Face, depth and barycentrics by the compiled kernel, without gradients."""
-    face_id, depth, barycentric = map(torch.from_numpy, rasterise(points.numpy(), faces.numpy(), h, w))
+    face_id, depth, barycentric = map(torch.from_numpy, rasterise(points.float().numpy(), faces.numpy(), h, w))
     return face_id, depth, barycentric
 
 
 def rasterise_triton(points: Tensor, faces: Faces, h: int, w: int) -> tuple[Tensor, Tensor, Tensor]:
     from monoform.projection.gpu import hard
 
-    return hard.rasterise(points.float(), (faces if faces.ndim == 3 else faces[None]).int(), h, w)
+    return hard.rasterise(points, faces.to(points.device), h, w)
 
 
 def find_faces_torch(points: Float[Tensor, "b v 3"], faces: Faces, h: int, w: int) -> Int[Tensor, "b h w"]:
@@ -96,12 +106,12 @@ def find_faces_torch(points: Float[Tensor, "b v 3"], faces: Faces, h: int, w: in
     pixels = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[:, :, None]
     for start in range(0, faces.shape[-2], FACES_AT_ONCE):
         corners = find_corners(points, faces[..., start : start + FACES_AT_ONCE, :])
-        drawable = (corners[..., 2] > 0).all(-1) & (corners.abs().sum((-1, -2)) < 1e18)
+        drawn = drawable(corners)
         offset = corners[:, :, None, None, :, :2] - pixels
-        weight = _cross(offset.roll(-1, -2), offset.roll(-2, -2))
+        weight = cross(offset.roll(-1, -2), offset.roll(-2, -2))
         total = weight.sum(-1)
         weight = weight / torch.where(total.abs() < 1e-12, torch.ones_like(total), total)[..., None]
-        hit = (weight >= 0).all(-1) & (total.abs() >= 1e-12) & drawable[:, :, None, None]
+        hit = (weight >= 0).all(-1) & (total.abs() >= 1e-12) & drawn[:, :, None, None]
         nearness = torch.where(hit, (weight / corners[:, :, None, None, :, 2]).sum(-1), torch.zeros_like(total))
         best, which = nearness.max(1)
         closer = best > nearest
@@ -124,9 +134,11 @@ def intersect(
     if not len(image):
         return depth, barycentric
     seen = face_id[image, row, column].long()
-    corners = vertices[image[:, None], (faces[seen] if faces.ndim == 2 else faces[image, seen]).long()]
+    corners = vertices[
+        image[:, None], (faces[seen] if faces.ndim == 2 else faces.expand(b, -1, -1)[image, seen]).long()
+    ]
     pixel = torch.stack([column + 0.5, row + 0.5, torch.ones_like(row)], -1).to(vertices.dtype)
-    ray = (torch.linalg.inv(K)[image] @ pixel[..., None])[..., 0]
+    ray = (torch.linalg.inv(K.double()).to(K.dtype)[image] @ pixel[..., None])[..., 0]
     # A point of the ray near the face keeps the differences small; any point of the ray gives the same weights.
     offset = corners - ray[:, None] * corners[..., 2].detach().mean(-1)[:, None, None]
     normals = torch.linalg.cross(offset.roll(-1, 1), offset.roll(-2, 1))
@@ -135,7 +147,3 @@ def intersect(
     weight = weight / torch.where(total.abs() < 1e-30, torch.full_like(total, 1e-30), total)
     places = (image, row, column)
     return depth.index_put(places, (weight * corners[..., 2]).sum(-1)), barycentric.index_put(places, weight)
-
-
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]

@@ -12,11 +12,12 @@ of one meets many. The PyTorch below is the specification of `kernels.rays`.
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from monoform.projection import kernels
 from monoform.projection.kernels import rays as compiled
 from monoform.projection.kernels.rays import LARGEST
-from monoform.projection.voxel_max import pixel_rays, sample
+from monoform.projection.voxel_max import check_occupancy, pixel_rays, sample
 
 
 def ray_silhouette(
@@ -35,6 +36,7 @@ def ray_silhouette(
     near_far: depths between which the samples lie, at the middles of equal intervals; near must be above 0 (ValueError).
     t None: the grid's centre stands midway between them. backend: None picks by device.
     """
+    check_occupancy(occupancy)
     _check_depths(near_far, samples)
     t = _placed(occupancy, t, near_far)
     chosen = kernels.choose(backend, occupancy.device.type)
@@ -58,6 +60,7 @@ def ray_stops(
     samples: int = 64,
 ) -> tuple[Float[Tensor, "b n h w"], Float[Tensor, "b h w"]]:
     """Probabilities of stopping at each sample and of escaping; arguments as for `ray_silhouette`. In PyTorch alone."""
+    check_occupancy(occupancy)
     _check_depths(near_far, samples)
     values = _along_rays(occupancy, R, _placed(occupancy, t, near_far), K, size_hw, near_far, samples)
     passed = torch.log1p(-values).cumsum(dim=1)
@@ -72,13 +75,14 @@ class RaySilhouette(torch.autograd.Function):
     def forward(ctx, occupancy, rays, samples, h, w):
         ctx.save_for_backward(occupancy, rays)
         ctx.samples = samples
-        ctx.escape = compiled.forward(occupancy.detach().numpy(), rays.detach().numpy(), samples, h, w)
+        ctx.escape = compiled.forward(occupancy.detach().float().numpy(), rays.detach().numpy(), samples, h, w)
         return torch.from_numpy(1 - ctx.escape).to(occupancy.dtype)
 
     @staticmethod
-    def backward(ctx, *grad_outputs):
-        occupancy, rays = (x.detach().numpy() for x in ctx.saved_tensors)
-        grad_escape = -grad_outputs[0].detach().numpy()
+    @once_differentiable
+    def backward(ctx, *grad_outputs):  # pyright: ignore[reportIncompatibleMethodOverride]
+        occupancy, rays = ctx.saved_tensors[0].detach().float().numpy(), ctx.saved_tensors[1].detach().numpy()
+        grad_escape = -grad_outputs[0].detach().float().numpy()
         grads = compiled.backward(occupancy, rays, ctx.samples, ctx.escape, grad_escape)
         found = (torch.from_numpy(grad).sum_to_size(x.shape).to(x.dtype) for grad, x in zip(grads, ctx.saved_tensors))
         return *found, None, None, None
@@ -96,7 +100,8 @@ class RaySilhouetteOnGpu(torch.autograd.Function):
         return image.to(occupancy.dtype)
 
     @staticmethod
-    def backward(ctx, *grad_outputs):
+    @once_differentiable
+    def backward(ctx, *grad_outputs):  # pyright: ignore[reportIncompatibleMethodOverride]
         from monoform.projection.gpu import rays as gpu
 
         to_grid, to_rays = ctx.needs_input_grad[:2]
@@ -125,6 +130,6 @@ def _along_rays(
     like = {"dtype": occupancy.dtype, "device": occupancy.device}
     v, u = torch.meshgrid(torch.arange(h, **like) + 0.5, torch.arange(w, **like) + 0.5, indexing="ij")
     pixels = torch.stack([u, v, torch.ones_like(u)], dim=-1)
-    directions = torch.einsum("bij,yxj->byxi", torch.linalg.inv(K), pixels)
+    directions = torch.einsum("bij,yxj->byxi", torch.linalg.inv(K.double()).to(occupancy), pixels)
     depths = near + (far - near) * (torch.arange(samples, **like) + 0.5) / samples
     return sample(occupancy, R, t, directions[:, None] * depths[:, None, None, None]).clamp(max=LARGEST)

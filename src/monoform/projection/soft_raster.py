@@ -10,10 +10,11 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from monoform.projection import kernels
-from monoform.projection.clipping import Faces, draw_clipped, find_corners
+from monoform.projection.clipping import Faces, cross, draw_clipped, drawable, find_corners
 from monoform.projection.kernels.soft import MAX_EXPONENT, MIN_AREA, backward, forward
 
 FACES_AT_ONCE = 256
@@ -33,8 +34,11 @@ def soft_raster(
 
     vertices_camera: OpenCV camera frame (+x right, +y down, +z forward), any unit; a batch of 1 meets many K and vice versa.
     sigma, blur_radius: squared distances, the image's shorter side being 2; a face reaches sqrt(blur_radius) beyond its
-    border, None: to where the sigmoid is 1e-4. Faces are clipped at the near plane. backend: None picks by device.
+    border, None: to where the sigmoid is 1e-4. Faces are clipped at the near plane. backend: None picks by device. Raises
+    ValueError for a sigma of 0 or below or a negative blur_radius.
     """
+    if sigma <= 0 or (blur_radius is not None and blur_radius < 0):
+        raise ValueError(f"sigma must be above 0 and blur_radius not below, not {sigma} and {blur_radius}")
     h, w = size_hw
     radius = math.log(1 / 1e-4 - 1) * sigma if blur_radius is None else blur_radius
     chosen = kernels.choose(backend, vertices_camera.device.type)
@@ -48,14 +52,15 @@ class SoftRaster(torch.autograd.Function):
     @staticmethod
     def forward(ctx, points, faces, h, w, sigma, blur_radius):
         alpha, ctx.saved = forward(
-            points.detach().numpy(), faces.numpy(), h, w, sigma=sigma, blur_radius=blur_radius
+            points.detach().float().numpy(), faces.numpy(), h, w, sigma=sigma, blur_radius=blur_radius
         )  # fmt: skip
         return torch.from_numpy(alpha).to(points.dtype)
 
     @staticmethod
-    def backward(ctx, *grad_outputs):
+    @once_differentiable
+    def backward(ctx, *grad_outputs):  # pyright: ignore[reportIncompatibleMethodOverride]
         (grad_alpha,) = grad_outputs
-        grad_xy = torch.from_numpy(backward(ctx.saved, grad_alpha.detach().numpy())).to(grad_alpha.dtype)
+        grad_xy = torch.from_numpy(backward(ctx.saved, grad_alpha.detach().float().numpy())).to(grad_alpha.dtype)
         return torch.nn.functional.pad(grad_xy, (0, 1)), None, None, None, None, None
 
 
@@ -66,12 +71,12 @@ class SoftRasterOnGpu(torch.autograd.Function):
     def forward(ctx, points, faces, h, w, sigma, blur_radius):
         from monoform.projection.gpu import soft
 
-        meshes = (faces if faces.ndim == 3 else faces[None]).int()
-        alpha, ctx.saved = soft.forward(points.detach().float(), meshes, h, w, sigma, blur_radius)
+        alpha, ctx.saved = soft.forward(points, faces.to(points.device), h, w, sigma, blur_radius)
         return alpha.to(points.dtype)
 
     @staticmethod
-    def backward(ctx, *grad_outputs):
+    @once_differentiable
+    def backward(ctx, *grad_outputs):  # pyright: ignore[reportIncompatibleMethodOverride]
         from monoform.projection.gpu import soft
 
         grad_xy = soft.backward(ctx.saved, grad_outputs[0].float()).to(grad_outputs[0].dtype)
@@ -96,11 +101,11 @@ def log_transmittance(
     """Sum over the faces of log(1 - sigmoid(d / sigma))."""
     scale = 2 / min(h, w)
     corners = find_corners(points, faces)
-    drawable = (corners[..., 2] > 0).all(-1) & (corners.detach().abs().sum((-1, -2)) < 1e18)
-    corners = torch.where(drawable[..., None, None], corners, torch.zeros_like(corners))[..., :2] * scale
+    drawn = drawable(corners)
+    corners = torch.where(drawn[..., None, None], corners, torch.zeros_like(corners))[..., :2] * scale
     edges = corners.roll(-1, -2) - corners
-    double_area = _cross(edges[..., 0, :], edges[..., 1, :])
-    drawable = drawable & (double_area.detach().abs() > MIN_AREA)
+    double_area = cross(edges[..., 0, :], edges[..., 1, :])
+    drawn = drawn & (double_area.detach().abs() > MIN_AREA)
 
     x = (torch.arange(w, device=points.device) + 0.5).to(points.dtype) * scale
     y = (torch.arange(h, device=points.device) + 0.5).to(points.dtype) * scale
@@ -109,12 +114,8 @@ def log_transmittance(
     offset = pixels - corners
     along = ((offset * edges).sum(-1) / (edges * edges).sum(-1).clamp(min=1e-12 * scale**2)).clamp(0, 1)
     distance = ((offset - along[..., None] * edges) ** 2).sum(-1).amin(-1)
-    inside = (_cross(edges, offset) * double_area.sign()[:, :, None, None, None] > 0).all(-1)
+    inside = (cross(edges, offset) * double_area.sign()[:, :, None, None, None] > 0).all(-1)
 
     exponent = torch.where(inside, (distance / sigma).clamp(max=MAX_EXPONENT), -distance / sigma)
-    reached = drawable[:, :, None, None] & (inside | (distance < blur_radius))
+    reached = drawn[:, :, None, None] & (inside | (distance < blur_radius))
     return torch.where(reached, -torch.nn.functional.softplus(exponent), torch.zeros_like(exponent)).sum(1)
-
-
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]

@@ -10,6 +10,7 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from monoform.projection import kernels
@@ -31,6 +32,7 @@ def voxel_max(
 
     Of equal samples the nearest has the gradient, on the CPU.
     """
+    check_occupancy(occupancy)
     chosen = kernels.choose(backend, occupancy.device.type)
     if chosen != "torch":
         run = VoxelMax if chosen == "numba" else VoxelMaxOnGpu
@@ -83,8 +85,9 @@ def voxel_max_perspective(
     t None: the grid's centre stands at depth ``focal + 0.5``, as there.
     """
     if t is None:
-        t = occupancy.new_tensor([[0.0, 0.0, focal + 0.5]])
+        t = R.new_tensor([[0.0, 0.0, focal + 0.5]])
     side = occupancy.shape[-1]
+    check_occupancy(occupancy)
     chosen = kernels.choose(backend, occupancy.device.type)
     if chosen != "torch":
         per_pixel, centre = 1 / (side * focal), -0.5 / focal
@@ -105,13 +108,14 @@ class VoxelMax(torch.autograd.Function):
     def forward(ctx, occupancy, rays):
         side = occupancy.shape[-1]
         ctx.save_for_backward(occupancy, rays)
-        image, ctx.taken = compiled.forward(occupancy.detach().numpy(), rays.detach().numpy(), side, side, side)
+        image, ctx.taken = compiled.forward(occupancy.detach().float().numpy(), rays.detach().numpy(), side, side, side)
         return torch.from_numpy(image).to(occupancy.dtype)
 
     @staticmethod
-    def backward(ctx, *grad_outputs):
-        occupancy, rays = (x.detach().numpy() for x in ctx.saved_tensors)
-        grads = compiled.backward(occupancy, rays, ctx.taken, grad_outputs[0].detach().numpy())
+    @once_differentiable
+    def backward(ctx, *grad_outputs):  # pyright: ignore[reportIncompatibleMethodOverride]
+        occupancy, rays = ctx.saved_tensors[0].detach().float().numpy(), ctx.saved_tensors[1].detach().numpy()
+        grads = compiled.backward(occupancy, rays, ctx.taken, grad_outputs[0].detach().float().numpy())
         return tuple(
             torch.from_numpy(grad).sum_to_size(x.shape).to(x.dtype) for grad, x in zip(grads, ctx.saved_tensors)
         )
@@ -130,7 +134,8 @@ class VoxelMaxOnGpu(torch.autograd.Function):
         return image.to(occupancy.dtype)
 
     @staticmethod
-    def backward(ctx, *grad_outputs):
+    @once_differentiable
+    def backward(ctx, *grad_outputs):  # pyright: ignore[reportIncompatibleMethodOverride]
         from monoform.projection.gpu import voxel_max as gpu
 
         to_grid, to_rays = ctx.needs_input_grad
@@ -175,6 +180,7 @@ def sample(
     points_camera: Float[Tensor, "*views n h w 3"],
 ) -> Float[Tensor, "b n h w"]:
     """The occupancy at points of the camera frame, trilinear between cell centres, zero outside."""
+    R, t = R.to(occupancy), t.to(occupancy)
     sources = torch.einsum("bji,bnyxj->bnyxi", R, points_camera - t[:, None, None, None])
     batch = max(len(occupancy), len(sources))
     grid, sources = occupancy.expand(batch, -1, -1, -1), sources.expand(batch, -1, -1, -1, -1)
@@ -187,7 +193,15 @@ def _check_plain(backend: str | None) -> None:
         raise ValueError(f"this silhouette is in PyTorch alone, not in {backend!r}")
 
 
+def check_occupancy(occupancy: Tensor) -> None:
+    """Raise ValueError for cells that are not floating-point numbers: a silhouette of them would be cut to whole ones."""
+    if not occupancy.is_floating_point():
+        raise ValueError(f"occupancy is {occupancy.dtype}; give floating-point numbers, such as grid.float()")
+
+
 def _turned(occupancy: Tensor, R: Tensor, t: Tensor | None) -> Tensor:
+    check_occupancy(occupancy)
+    R, t = R.to(occupancy), None if t is None else t.to(occupancy)
     batch = max(len(occupancy), len(R), 1 if t is None else len(t))
     moved = None if t is None else t.expand(batch, -1)
     return warp(occupancy.expand(batch, -1, -1, -1), R.expand(batch, -1, -1), moved)
