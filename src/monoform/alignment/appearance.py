@@ -151,5 +151,7 @@ def _edge_agreement(photo: Inside, face: np.ndarray, depth: np.ndarray, normals:
     strong = photo.gradient[core]
     strong = np.minimum(strong, np.quantile(strong, 0.95))
     soft, strong = soft - soft.mean(), strong - strong.mean()
+    if strong.std() < 1e-4:  # a flat photo has rounding for a gradient: nothing to agree with
+        return 0.0
     scale = np.sqrt((soft @ soft) * (strong @ strong))
     return float(max(0.0, soft @ strong / scale)) if scale > 1e-6 else 0.0

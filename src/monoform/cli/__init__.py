@@ -12,6 +12,8 @@ from typing import Annotated, NoReturn
 from monoform.cli.options import BAD_INPUT, ENVIRONMENT, INTERNAL, INTERRUPTED, OK, TERMINATED, USAGE, UsageError
 from monoform.errors import InputError, MissingExtraError
 
+_HINTS = {"align": ", --resume goes on", "synth": ", the same command goes on", "convert": ", the same command goes on"}
+"""What is told when a command is interrupted that can go on."""
 DESCRIPTION = "One photo of an object in, a pose-aware 3D shape out."
 
 
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return OK
     except KeyboardInterrupt:
-        hint = ", --resume goes on" if "align" in arguments else ""
+        hint = next((text for command, text in _HINTS.items() if command in arguments[:2]), "")
         return _fail(f"interrupted; finished results are kept{hint}", INTERRUPTED)
     except Exception as error:
         if "--debug" in arguments:
@@ -49,11 +51,12 @@ def _run(arguments: list[str]) -> int:
 
         print(f"monoform {metadata.version('monoform')}")
         return OK
-    from monoform.cli import align, demo, doctor, render, schema
+    from monoform.cli import align, data, demo, doctor, render, schema
 
     commands = {
         align.Align: align,
         render.Render: render,
+        data.Data: data,
         demo.Demo: demo,
         doctor.Doctor: doctor,
         schema.Schema: schema,
@@ -61,6 +64,7 @@ def _run(arguments: list[str]) -> int:
     configs = (
         Annotated[align.Align, tyro.conf.subcommand("align")]
         | Annotated[render.Render, tyro.conf.subcommand("render")]
+        | Annotated[data.Data, tyro.conf.subcommand("data")]
         | Annotated[demo.Demo, tyro.conf.subcommand("demo")]
         | Annotated[doctor.Doctor, tyro.conf.subcommand("doctor")]
         | Annotated[schema.Schema, tyro.conf.subcommand("schema")]

@@ -1,0 +1,78 @@
+"""What stands behind the object: a window of a photo from a folder, or procedural scenery."""
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+from monoform.data.rendering.shading import random_colours
+from monoform.errors import InputError
+from monoform.files.images import load_image
+from monoform.projection.kernels import paint
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+CACHE_BYTES = 1 << 27
+LEAST_WINDOW = 0.4
+"""Smallest window, as a share of the photo's largest window of the image's shape."""
+
+
+class PhotoFolder:
+    """The photos below a folder, decoded when they are drawn; at most CACHE_BYTES of them are held.
+
+    Raises InputError for a folder that is missing or holds no photo, and, where it is drawn, for a photo that is damaged.
+    """
+
+    def __init__(self, folder: Path):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no folder of backgrounds is there; give a folder of photos, or none")
+        self.paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        if not self.paths:
+            raise InputError(f"{folder}: no photo ({', '.join(SUFFIXES)}) is in it; give a folder of photos, or none")
+        self._held: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_held": OrderedDict(), "_bytes": 0, "_lock": None}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    def photo(self, number: int) -> np.ndarray:
+        """(h, w, 3) uint8."""
+        with self._lock:
+            if number in self._held:
+                self._held.move_to_end(number)
+                return self._held[number]
+        image = np.ascontiguousarray(load_image(self.paths[number]).image)
+        with self._lock:
+            if number not in self._held:
+                self._held[number] = image
+                self._bytes += image.nbytes
+            while self._bytes > CACHE_BYTES and len(self._held) > 1:
+                self._bytes -= self._held.popitem(last=False)[1].nbytes
+        return image
+
+
+def paint_background(rng: np.random.Generator, photos: PhotoFolder | None, photo_share: float, out: np.ndarray) -> None:
+    """Draw a background into out (h, w, 3) float32, levels 0-255."""
+    if photos is not None and rng.random() < photo_share:
+        _paint_photo(rng, photos.photo(int(rng.integers(len(photos.paths)))), out)
+        return
+    kinds = (paint.PLAIN, paint.GRADIENT, paint.CLOUDS, paint.TILES, paint.ROOM)
+    kind = int(rng.choice(kinds, p=(0.1, 0.2, 0.3, 0.15, 0.25)))
+    turn = rng.uniform(0.0, 2.0 * np.pi)
+    frequency = rng.uniform(2.0, 8.0)
+    numbers = np.array([frequency, np.cos(turn), np.sin(turn), rng.uniform(0.35, 0.75)], np.float32)
+    paint.paint_scenery(kind, random_colours(rng, 3), numbers, int(rng.integers(1 << 30)), out)
+
+
+def _paint_photo(rng: np.random.Generator, photo: np.ndarray, out: np.ndarray) -> None:
+    h, w = out.shape[:2]
+    rows, columns = photo.shape[:2]
+    scale = min(rows / h, columns / w) * rng.uniform(LEAST_WINDOW, 1.0)
+    height, width = h * scale, w * scale
+    top, left = rng.uniform(0.0, rows - height), rng.uniform(0.0, columns - width)
+    paint.paint_window(photo, left, top, width, height, bool(rng.random() < 0.5), out)
