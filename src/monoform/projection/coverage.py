@@ -7,6 +7,7 @@ The PyTorch below is the specification of `kernels.coverage`. Two roads, both fr
 - all others: the outline of the union of the faces, found on sample lines by counting layers (`union_area`).
 """
 
+import weakref
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -21,17 +22,28 @@ from monoform.projection.clipping import Faces, cross, draw_clipped, drawable, f
 from monoform.projection.kernels.coverage import Topology, backward, forward
 from monoform.projection.kernels.union import SUB
 
+_known: dict[int, tuple[weakref.ref, Tensor, list[Topology]]] = {}
+
 
 def find_topologies(faces: Faces) -> list[Topology]:
-    """The edges of the mesh of all images, or of each image's; kept for the next time the same faces come."""
+    """The edges of the mesh of all images, or of each image's; kept for the next time the same faces come.
+
+    A tensor is known again by its content: it may have changed in place unseen, and comparing is cheaper than hashing.
+    """
+    kept = _known.get(id(faces))
+    if kept is not None and kept[0]() is faces and torch.equal(kept[1], faces):
+        return kept[2]
     array = faces.detach().to("cpu", torch.int32).contiguous()
     meshes = [faces_of(array, i) for i in range(len(faces) if faces.ndim == 3 else 1)]
-    return [_find_topology(mesh.numpy().tobytes()) for mesh in meshes] or [_find_topology(b"")]
+    topologies = [_find_topology(mesh.numpy().tobytes()) for mesh in meshes] or [_find_topology(b"")]
+    number = id(faces)
+    _known[number] = (weakref.ref(faces, lambda _: _known.pop(number, None)), faces.detach().clone(), topologies)
+    return topologies
 
 
 @lru_cache(maxsize=64)
 def _find_topology(faces: bytes) -> Topology:
-    """By content: tensors change in place unseen, and a batch put together anew holds the meshes of those before."""
+    """A batch put together anew holds the meshes of those before."""
     return Topology(np.frombuffer(faces, np.int32))
 
 
