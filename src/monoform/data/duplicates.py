@@ -13,11 +13,12 @@ BITS_APART = 10
 """Pictures whose 256-bit difference hashes differ in at most so many bits may be near-duplicates,"""
 LEVELS_APART = 6.0
 """and are, if their 16 x 16 thumbnails differ by no more grey levels in the mean."""
-MESHES_APART, VOXELS_APART = 0.04, 0.01
+MESHES_APART, VOXELS_APART = 0.022, 0.01
 """Share of the surface, or of the filled cells, that near-duplicate shapes have in other sixteenths of the unit cube.
 
-Different cars are at least 0.05 (meshes) and 0.016 (32 cells a side) apart."""
-_THUMBNAIL, _CELLS, _POINTS = 16, 16, 16384
+The same mesh with its faces in another order is up to 0.018 apart, which is the sampling; of 150 procedural cars the two most
+alike 0.028, of chairs 0.074. Grids of 32 cells a side of different cars are at least 0.016 apart."""
+_THUMBNAIL, _CELLS, _POINTS = 16, 16, 65536
 _COARSE = 4
 _BLOCK = 1024
 
