@@ -396,3 +396,10 @@ def test_photographs_are_true_and_repeatable() -> None:
     assert row.max() == pytest.approx(pixels[:, 1].max(), abs=1.5)
     # A background that could be taken for the object's own plain colour would be no test.
     assert shot.photo.image[shot.mask == 0].std() > 8
+
+
+@pytest.mark.parametrize("corner", [[0, 1, 0], [0, 0, 1], [0, 1, 1], [0, -1, 1]])
+def test_a_tube_bent_in_any_direction_is_whole(corner):
+    bent = tube([[-1, 0, 0], corner, [1, 0, 0]], 0.05, (0, 0, 0))
+    assert is_watertight(bent)
+    assert signed_volume(bent) > 0

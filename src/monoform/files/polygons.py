@@ -96,7 +96,10 @@ def read_off(data: bytes, max_faces: int) -> Part:
         raise InputError("the OFF file has no line of counts; export it again")
     check_face_count(counts[1], max_faces)
     if counts[0] + counts[1] > len(data):
-        raise InputError(f"the OFF file claims {counts[0]:,} vertices and {counts[1]:,} faces in {len(data):,} bytes")
+        raise InputError(
+            f"the OFF file claims {counts[0]:,} vertices and {counts[1]:,} faces in {len(data):,} bytes; "
+            "export it again"
+        )
     rows = [[float(word) for word in next(lines, "").split()] for _ in range(counts[0])]
     faces = [[int(word) for word in next(lines, "").split()] for _ in range(counts[1])]
     if any(len(row) < 3 for row in rows) or any(len(face) < 1 + face[0] if face else True for face in faces):

@@ -211,8 +211,8 @@ def tube(
     along, bend = before + after, after - before
     half_cosine = np.sqrt((along * along).sum(axis=1, keepdims=True)) / 2.0
     along = along / (2.0 * half_cosine)
-    # One direction that no piece of the line runs along serves all sections, which keeps them from twisting.
-    up = _DIRECTIONS[np.abs(steps @ _DIRECTIONS.T).max(axis=0).argmin()]
+    # One direction along which no piece and no bend runs serves all sections, which keeps them from twisting.
+    up = _DIRECTIONS[np.abs(np.concatenate([steps, along]) @ _DIRECTIONS.T).max(axis=0).argmin()]
     side = _cross(along, up)
     side /= np.sqrt((side * side).sum(axis=1, keepdims=True))
     circle = superellipse(sides) * np.array([1.0, squash])
