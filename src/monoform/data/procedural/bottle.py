@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from monoform.data.procedural.furniture import sided, tinted
 from monoform.data.procedural.parts import (
     Colour,
     Part,
@@ -20,7 +21,6 @@ from monoform.data.procedural.parts import (
     tube,
     uniform,
 )
-from monoform.data.procedural.sofa import sided, tinted
 from monoform.meshes import Mesh
 
 KINDS = ("wine", "water", "beer", "spray", "jar")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from monoform.data.procedural.furniture import FABRICS, WOODS, leaned, pad, shaded, sided, tinted
 from monoform.data.procedural.parts import (
     NOWHERE,
     Colour,
@@ -24,7 +25,6 @@ from monoform.data.procedural.parts import (
     turned,
     uniform,
 )
-from monoform.data.procedural.sofa import FABRICS, WOODS, leaned, pad, shaded, sided, tinted
 from monoform.data.procedural.table import METALS
 from monoform.meshes import Mesh
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from monoform.data.procedural.furniture import WOODS, tinted
 from monoform.data.procedural.parts import (
     Colour,
     Part,
@@ -21,7 +22,6 @@ from monoform.data.procedural.parts import (
     turned,
     uniform,
 )
-from monoform.data.procedural.sofa import WOODS, tinted
 from monoform.meshes import Mesh
 
 KINDS = ("desk", "floor", "table", "pendant")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from monoform.data.procedural.furniture import leaned, pad, sided, tinted
 from monoform.data.procedural.parts import (
     Colour,
     Part,
@@ -21,7 +22,6 @@ from monoform.data.procedural.parts import (
     tube,
     uniform,
 )
-from monoform.data.procedural.sofa import leaned, pad, sided, tinted
 
 KINDS = ("flat", "crt", "all-in-one")
 CASES = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from monoform.data.procedural.furniture import LEFT, WOODS, pad, shaded, sided, tinted
 from monoform.data.procedural.parts import (
     NOWHERE,
     Colour,
@@ -23,7 +24,6 @@ from monoform.data.procedural.parts import (
     turned,
     uniform,
 )
-from monoform.data.procedural.sofa import LEFT, WOODS, pad, shaded, sided, tinted
 from monoform.meshes import Mesh
 
 KINDS = ("rectangular", "round", "desk", "pedestal", "coffee")
