@@ -1,14 +1,21 @@
 """The records that cross borders between the rooms of the library. Read this first.
 
-All of them are frozen, hold NumPy arrays only, and can be made without importing torch.
+All of them are frozen, hold NumPy arrays only, and can be made without importing torch; the Protocols name what torch's
+classes are for without importing it.
 Camera frame: OpenCV (+x right, +y down, +z forward); pixel centres at +0.5; `K` in pixels.
 Model frame: the mesh file's own axes and units: ``x_camera = R @ x_file + t``.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,3 +108,109 @@ class Alignment:
     @property
     def K_assumed(self) -> bool:
         return self.K_source == "searched"
+
+
+# --- learning ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images of one size to learn from, with what is known of them, as arrays (memory-mapped when read from a folder).
+
+    The grid is the unit cube about its origin, the object in the canonical frame: ``x_camera = R @ x_grid + t`` in grid sides.
+    A set of natural images knows masks alone: R, t and K are nan, voxels (m, 0, 0, 0).
+    """
+
+    images: np.ndarray
+    """(n, s, s, 3) uint8 sRGB."""
+    masks: np.ndarray
+    """(n, s, s) uint8, 255 where the object covers the whole pixel."""
+    R: np.ndarray
+    """(n, 3, 3) float32, canonical object to OpenCV camera."""
+    t: np.ndarray
+    """(n, 3) float32 in grid sides."""
+    K: np.ndarray
+    """(n, 3, 3) float32, pixels of the images."""
+    objects: np.ndarray
+    """(n,) int64: the image's row in what follows."""
+    voxels: np.ndarray
+    """(m, q, q, q) bool [z, y, x]."""
+    object_ids: tuple[str, ...]
+    """(m,)"""
+    categories: tuple[str, ...]
+    """(m,)"""
+    voxel_kind: str
+    """'solid' or 'shell'; '' without voxels."""
+    made_by: dict[str, Any] = field(default_factory=dict)
+    """How the set was made, for the record."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a method says of a batch of images: a shape and where it stands."""
+
+    voxels: np.ndarray
+    """(b, q, q, q) float32 [z, y, x], probability of occupancy, in the canonical frame's unit cube."""
+    R: np.ndarray
+    """(b, 3, 3) float32, canonical object to OpenCV camera."""
+    t: np.ndarray
+    """(b, 3) float32, ``x_camera = R @ x_object + t`` in grid sides; a weak-perspective method has no depth and gives z 0."""
+    posed: np.ndarray
+    """(b, p, p, p) float32 [z, y, x]: the pose-aware shape, turned as the camera sees it, about its own centre."""
+    mask: np.ndarray
+    """(b, s, s) float32: the silhouette of the shape in its pose over the image's square, or the network's own mask; [0, 1]."""
+
+
+@runtime_checkable
+class Update(Protocol):
+    """One step of an optimiser, given to a stage by the loop."""
+
+    def __call__(self, loss: "Tensor", optimizer: "Optimizer", *, keep_graph: bool = False) -> bool:
+        """Clear the optimiser's gradients, go back from the loss, clip, step; False (and no step) if anything is not finite."""
+        ...
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """A part of a method's training: what is trained, on what, for how long."""
+
+    name: str
+    steps: int
+    networks: "dict[str, nn.Module]"
+    """What is trained here, called through this mapping only: the loop may put a wrapper around each for several processes."""
+    optimizers: "dict[str, Optimizer]"
+
+    def batch(self, rng: np.random.Generator) -> "Mapping[str, Tensor]":
+        """A batch on the CPU, drawn with `rng` alone, so that a step's batch does not depend on what ran before."""
+        ...
+
+    def step(self, number: int, batch: "Mapping[str, Tensor]", update: Update) -> "dict[str, float | Tensor]":
+        """One whole update, number from 0; what is worth logging, scalars."""
+        ...
+
+    def validate(self) -> dict[str, float]:
+        """Numbers on the validation set; 'score' decides which checkpoint is the best, higher is better."""
+        ...
+
+    def picture(self) -> np.ndarray | None:
+        """(h, w, 3) uint8: a contact sheet of image, prediction, silhouette and truth; None where there is nothing to see."""
+        ...
+
+
+@runtime_checkable
+class Method(Protocol):
+    """One paper's system: an nn.Module with all its networks, so that its state_dict is what a checkpoint holds."""
+
+    config: Any
+    """The frozen flat dataclass it was built from, with the paper's values as defaults: ``config.build()`` makes a Method."""
+
+    def stages(self, train: ImageSet, val: ImageSet, natural: ImageSet | None = None) -> Iterator[Stage]:
+        """The stages in order; each is built after the one before has trained. natural: images with masks alone."""
+        ...
+
+    def predict(self, images: "Tensor") -> Prediction:
+        """Of (b, 3, s, s) float32 sRGB in [0, 1] at the config's image size, in evaluation mode, on the module's device."""
+        ...
