@@ -1,0 +1,1 @@
+"""Networks that take parts and sizes as arguments and know nothing of papers."""
