@@ -30,7 +30,7 @@ from monoform.data.rendering import (
 from monoform.data.samples import Source
 from monoform.data.view_priors import AZIMUTHS, view_prior
 from monoform.errors import InputError
-from monoform.meshes import box, icosphere
+from monoform.meshes import Mesh, box, icosphere
 from monoform.projection.kernels import threads
 from monoform.projection.kernels.hard import rasterise
 
@@ -101,25 +101,32 @@ def test_normals_of_a_ball_point_outwards() -> None:
     assert np.einsum("ni,ni->n", view.normals[row, column], outwards).min() > 0.98
 
 
-def test_light_falls_from_the_right_side() -> None:
+@pytest.mark.parametrize("samples", [1, 2])
+def test_light_falls_from_the_right_side(samples: int) -> None:
     """A box before the camera, lit from image left alone: of two faces seen edge on, the left one is the brighter."""
     from monoform.data.rendering.shading import Look
-    from monoform.projection.kernels.shade import LIGHT_WIDTH, MATERIAL_WIDTH, rasterise_one, shade
+    from monoform.projection.kernels.shade import LIGHT_WIDTH, MATERIAL_WIDTH, find_truth, rasterise_both, shade
 
     model = prepare(box())
     R = np.array([[np.sqrt(0.5), 0, np.sqrt(0.5)], [0, 1, 0], [-np.sqrt(0.5), 0, np.sqrt(0.5)]], np.float32)
-    t = np.array([0, 0, 2], np.float32)
+    K = np.array([[40.0, 0.0, 16.0], [0.0, 40.0, 16.0], [0.0, 0.0, 1.0]])
     lights = np.zeros((1, LIGHT_WIDTH), np.float32)
     lights[0, 1:] = [-1, 0, 0, 0.5, 0.5, 0.5]
     materials = np.zeros((1, MATERIAL_WIDTH), np.float32)
     materials[0, 7:10] = [1.0, 0.5, 0.0]
     look = Look(materials, np.zeros((2, 3), np.float32), lights)
-    camera = model.vertices @ R.T + t
-    points = np.column_stack([40 * camera[:, :2] / camera[:, 2:] + 16, camera[:, 2]])
-    face_id, _, weights = rasterise_one(points.astype(np.float32), model.mesh.faces, 32, 32)
-    colour, hit = np.empty((32, 32, 3), np.float32), np.empty((32, 32), np.int32)
-    shade(face_id, weights, 1, model.vertices, model.mesh.faces, model.normals, model.colours, model.part, look.materials,
-          R, t, look.ambient, look.lights, colour, hit)  # fmt: skip
+    camera = model.vertices @ R.T + [0.0, 0.0, 2.0]
+    points = np.column_stack([40 * camera[:, :2] / camera[:, 2:] + 16, camera[:, 2]]).astype(np.float32)
+    span = np.stack([points[:, :2].min(axis=0), points[:, :2].max(axis=0)]).astype(np.float64)
+    face_id, sample_id = np.empty((32, 32), np.int32), np.empty((32 * samples, 32 * samples), np.int32)
+    depth, fine, mesh = np.empty((32, 32), np.float32), np.empty(sample_id.shape, np.float32), model.mesh
+    rasterise_both(points, mesh.faces, model.solid, samples, depth, face_id, fine, sample_id)
+    weights, normals, colour = (np.empty((32, 32, 3), np.float32) for _ in range(3))
+    find_truth(points, face_id, K, mesh.faces, model.normals, R, span, depth, weights, normals)
+    hit = np.empty((32, 32), np.int32)
+    shade(points, face_id, depth, weights, normals, samples, sample_id if samples > 1 else face_id, K, R, span,
+          model.vertices, mesh.faces, model.normals, model.colours, model.part, look.materials, look.ambient, look.lights,
+          colour, hit)  # fmt: skip
     # 0.5 of light at 45 degrees on albedo 1, 0.5 and 0: linear 0.3536, 0.1768 and 0, as sRGB levels.
     np.testing.assert_allclose(colour[16, 13], [160.4, 116.8, 0.0], atol=1.0)
     np.testing.assert_allclose(colour[16, 19], 0.0, atol=1e-3)
@@ -133,6 +140,16 @@ def test_object_differs_from_its_background(models: list[Model]) -> None:
     assert any(change.any() for change in changed)
     for view, clean in zip(draw(models, RenderSettings((64, 64), WHOLE)), views):
         assert np.array_equal(view.camera.R, clean.camera.R)
+
+
+def test_solid_shapes_are_known() -> None:
+    """A ball is solid; the same with a face missing, turned inside out, or with a hollow, is not."""
+    ball = icosphere(2)
+    inward, inner = Mesh(ball.vertices, ball.faces[:, ::-1]), 0.5 * ball.vertices
+    faces = np.concatenate([ball.faces, ball.faces[:, ::-1] + len(ball.vertices)])
+    hollow = Mesh(np.concatenate([ball.vertices, inner]), faces)
+    meshes = [ball, Mesh(ball.vertices, ball.faces[1:]), inward, hollow]
+    assert [prepare(mesh).solid for mesh in meshes] == [True, False, False, False]
 
 
 def test_batch_threads_and_calls_do_not_matter() -> None:

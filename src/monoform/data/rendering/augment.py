@@ -1,11 +1,13 @@
 """What a camera and the world do to a picture: occluders, blur, colour shifts, noise, compression."""
 
 import io
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from monoform.data.rendering.poses import between
 from monoform.data.rendering.shading import random_colours
 from monoform.projection.kernels import paint as kernel
 
@@ -35,6 +37,7 @@ class AugmentSettings:
 
 CLEAN = AugmentSettings(occluded=0.0, blurred=0.0, gain=(1.0, 1.0), offset=(0.0, 0.0), noise=(0.0, 0.0), jpeg=0.0)
 """None of it."""
+NO_OCCLUDERS = np.zeros((0, kernel.OCCLUDER_WIDTH), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,17 +59,20 @@ def sample_damage(
     rng: np.random.Generator, settings: AugmentSettings, box: np.ndarray, size_hw: tuple[int, int]
 ) -> Damage:
     """Draw what one image gets. box (2, 2): the object's lowest and highest x, y in pixels, about which occluders stand."""
-    occluders = np.zeros((0, kernel.OCCLUDER_WIDTH), np.float32)
-    if rng.random() < settings.occluded:
+    blurred, sigma, offset, noise, compressed, quality, is_occluded, common, *single = rng.random(11).tolist()
+    occluders = NO_OCCLUDERS
+    if is_occluded < settings.occluded:
         occluders = _occluders(rng, settings, box, size_hw)
     low, high = settings.jpeg_quality
+    level = between(settings.gain, common)
+    gain = [level * (1.0 + 0.25 * (between(settings.gain, draw) - 1.0)) for draw in single]
     return Damage(
         occluders,
-        rng.uniform(*settings.blur) if rng.random() < settings.blurred else 0.0,
-        (rng.uniform(*settings.gain) * (1.0 + 0.25 * (rng.uniform(*settings.gain, 3) - 1.0))).astype(np.float32),
-        rng.uniform(*settings.offset),
-        rng.uniform(*settings.noise),
-        int(rng.integers(low, high + 1)) if rng.random() < settings.jpeg else 0,
+        between(settings.blur, sigma) if blurred < settings.blurred else 0.0,
+        np.array(gain, np.float32),
+        between(settings.offset, offset),
+        between(settings.noise, noise),
+        low + int((high + 1 - low) * quality) if compressed < settings.jpeg else 0,
         int(rng.integers(1 << 30)),
     )
 
@@ -75,22 +81,21 @@ def _occluders(
     rng: np.random.Generator, settings: AugmentSettings, box: np.ndarray, size_hw: tuple[int, int]
 ) -> np.ndarray:
     low, high = settings.occluders
-    count = int(rng.integers(low, high + 1))
-    table = np.zeros((count, kernel.OCCLUDER_WIDTH), np.float32)
-    table[:, 0] = rng.choice((kernel.ELLIPSE, kernel.RECTANGLE, kernel.STAR), count)
-    seen = np.clip(box, 0.0, size_hw[::-1])
-    table[:, 1:3] = rng.uniform(seen[0], np.maximum(seen[1], seen[0] + 1e-3), (count, 2))
-    half = rng.uniform(*settings.occluder_size, (count, 2)) * min(size_hw)
-    # A post or a branch reaches right across the picture.
-    half[:, 1] = np.where((table[:, 0] == kernel.RECTANGLE) & (rng.random(count) < 0.5), max(size_hw), half[:, 1])
-    half[:, 0] *= np.where(half[:, 1] >= max(size_hw), 0.35, 1.0)
-    table[:, 3:5] = half
-    turn = np.where(half[:, 1] >= max(size_hw), rng.normal(0.0, 0.3, count), rng.uniform(0.0, 2.0 * np.pi, count))
-    table[:, 5], table[:, 6] = np.cos(turn), np.sin(turn)
-    table[:, 7] = rng.integers(3, 7, count)
-    table[:, 8] = rng.uniform(0.0, 2.0 * np.pi, count)
-    table[:, 9:12] = random_colours(rng, count)
-    table[:, 12] = rng.uniform(4.0, 24.0, count) / min(size_hw)
+    table = np.zeros((int(rng.integers(low, high + 1)), kernel.OCCLUDER_WIDTH), np.float32)
+    table[:, 9:12] = random_colours(rng, len(table))
+    least, most = np.clip(box, 0.0, size_hw[::-1]).tolist()
+    for row, tilt in zip(table, rng.normal(0.0, 0.3, len(table)).tolist(), strict=True):
+        kind, across, down, half_u, half_v, long, turn, lobes, phase, mottle = rng.random(10).tolist()
+        outline = int(3.0 * kind)
+        half = [between(settings.occluder_size, draw) * min(size_hw) for draw in (half_u, half_v)]
+        angle = 2.0 * math.pi * turn
+        if outline == kernel.RECTANGLE and long < 0.5:  # a post or a branch reaches right across the picture
+            half, angle = [0.35 * half[0], float(max(size_hw))], tilt
+        row[0] = outline
+        row[1:3] = between((least[0], most[0]), across), between((least[1], most[1]), down)
+        row[3:5] = half
+        row[5:9] = math.cos(angle), math.sin(angle), 3 + int(4.0 * lobes), 2.0 * math.pi * phase
+        row[12] = between((4.0, 24.0), mottle) / min(size_hw)
     return table
 
 
@@ -98,4 +103,4 @@ def compress(image: np.ndarray, quality: int) -> np.ndarray:
     """(h, w, 3) uint8 through JPEG and back."""
     data = io.BytesIO()
     Image.fromarray(image).save(data, "JPEG", quality=quality)
-    return np.array(Image.open(data))
+    return np.array(Image.open(data, formats=("JPEG",)))

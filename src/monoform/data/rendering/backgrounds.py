@@ -1,11 +1,13 @@
 """What stands behind the object: a window of a photo from a folder, or procedural scenery."""
 
+import math
 import threading
 from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 
+from monoform.data.rendering.poses import between
 from monoform.data.rendering.shading import random_colours
 from monoform.errors import InputError
 from monoform.files.images import load_image
@@ -15,6 +17,14 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 CACHE_BYTES = 1 << 27
 LEAST_WINDOW = 0.4
 """Smallest window, as a share of the photo's largest window of the image's shape."""
+SCENERY_UNTIL = (
+    (paint.PLAIN, 0.1),
+    (paint.GRADIENT, 0.3),
+    (paint.CLOUDS, 0.6),
+    (paint.TILES, 0.75),
+    (paint.ROOM, 1.0),
+)
+"""Kinds of procedural scenery and their cumulative shares."""
 
 
 class PhotoFolder:
@@ -61,11 +71,12 @@ def paint_background(rng: np.random.Generator, photos: PhotoFolder | None, photo
     if photos is not None and rng.random() < photo_share:
         _paint_photo(rng, photos.photo(int(rng.integers(len(photos.paths)))), out)
         return
-    kinds = (paint.PLAIN, paint.GRADIENT, paint.CLOUDS, paint.TILES, paint.ROOM)
-    kind = int(rng.choice(kinds, p=(0.1, 0.2, 0.3, 0.15, 0.25)))
-    turn = rng.uniform(0.0, 2.0 * np.pi)
-    frequency = rng.uniform(2.0, 8.0)
-    numbers = np.array([frequency, np.cos(turn), np.sin(turn), rng.uniform(0.35, 0.75)], np.float32)
+    at, turn, frequency, horizon = rng.random(4).tolist()
+    kind = next(kind for kind, until in SCENERY_UNTIL if at < until)
+    turn *= 2.0 * math.pi
+    numbers = np.array(
+        [between((2.0, 8.0), frequency), math.cos(turn), math.sin(turn), between((0.35, 0.75), horizon)], np.float32
+    )
     paint.paint_scenery(kind, random_colours(rng, 3), numbers, int(rng.integers(1 << 30)), out)
 
 

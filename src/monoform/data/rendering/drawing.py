@@ -1,7 +1,7 @@
 """From models and seeds to images with depth, normals and masks: draws first, then the kernels, a batch over the threads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,11 +14,14 @@ from monoform.data.rendering.poses import Camera, FixedViews, FreeViews, sample_
 from monoform.data.rendering.shading import Look, LookSettings, sample_look
 from monoform.errors import InputError
 from monoform.projection.kernels import coverage, threads
+from monoform.projection.kernels.framing import project
 from monoform.projection.kernels.paint import compose, develop
-from monoform.projection.kernels.shade import find_normals, rasterise_one, shade
+from monoform.projection.kernels.shade import find_truth, rasterise_both, shade
 
 FINE_BELOW = 128
 """Images up to this size are shaded at 2 x 2 samples a pixel, larger ones (whose faces are larger) at one."""
+AT_ONCE = 32
+"""Images whose draws a thread makes before it draws them."""
 OCCLUDED_FROM = 0.02
 """Share of the silhouette that occluders must cover for the image to count as occluded."""
 
@@ -77,91 +80,100 @@ def render_batch(
         photos = PhotoFolder(settings.backgrounds)
 
     def draw_span(start: int, stop: int) -> list[View]:
-        views = []
-        for i in range(start, stop):
-            category = categories[i] if categories is not None else ""
-            views.append(_render(models[i], seeds[i], settings, category, photos, cameras[i] if cameras else None))
+        scratch, views = _Scratch(*settings.size_hw), []
+        # Python's code and the kernels push each other out of the caches: the draws of several images come first.
+        for first in range(start, stop, AT_ONCE):
+            plans = []
+            for i in range(first, min(first + AT_ONCE, stop)):
+                category = categories[i] if categories is not None else ""
+                plans.append(
+                    _plan(models[i], seeds[i], settings, category, cameras[i] if cameras is not None else None)
+                )
+            drawn = [_draw(plan, settings, photos, scratch) for plan in plans]
+            views += [_compressed(view, plan.damage.jpeg_quality) for view, plan in zip(drawn, plans, strict=True)]
         return views
 
     spans = threads.run([partial(draw_span, *span) for span in threads.spans(len(models))] if models else [])
     return [view for span in spans for view in span]
 
 
-def _render(
-    model: Model,
-    seed: tuple[int, int],
-    settings: RenderSettings,
-    category: str,
-    photos: PhotoFolder | None,
-    camera: Camera | None,
-) -> View:
-    """One image, on the calling thread alone."""
-    h, w = settings.size_hw
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What was drawn for one image."""
+
+    model: Model
+    camera: Camera
+    points: np.ndarray
+    """(v, 3) float32 [x_px, y_px, depth]."""
+    box: np.ndarray
+    """(2, 2): their lowest and highest x, y."""
+    look: Look
+    damage: Damage
+    rng: np.random.Generator
+    """For the background."""
+
+
+class _Scratch:
+    """Arrays that one thread uses for one image after the other."""
+
+    def __init__(self, h: int, w: int):
+        self.samples = s = 2 if max(h, w) <= FINE_BELOW else 1
+        self.canvas, self.colour = np.empty((h, w, 3), np.float32), np.empty((h, w, 3), np.float32)
+        self.face_id, self.barycentric = np.empty((h, w), np.int32), np.empty((h, w, 3), np.float32)
+        self.hit = np.empty((h, w), np.int32)
+        self.fine = np.empty((h * s, w * s), np.float32)
+        self.fine_id = np.empty((h * s, w * s), np.int32) if s > 1 else self.face_id
+
+
+def _plan(model: Model, seed: tuple[int, int], settings: RenderSettings, category: str, camera: Camera | None) -> _Plan:
     rng = np.random.default_rng(seed)
     if camera is None:
         # A generator of its own, so that a given camera changes nothing else about the image's draws.
         camera = sample_camera(
             np.random.default_rng((*seed, 1)), settings.views, model.extremes, category, settings.size_hw
         )
-    points = _project(model, camera)
-    box = np.stack([points[:, :2].min(axis=0), points[:, :2].max(axis=0)])
+    points, box = _project(model, camera)
     look = sample_look(rng, settings.look, model, float(camera.t[2]))
-    damage = sample_damage(rng, settings.augment, box, settings.size_hw)
-    background = np.empty((h, w, 3), np.float32)
-    paint_background(rng, photos, settings.photo_share, background)
-
-    face_id, depth, barycentric = rasterise_one(points, model.mesh.faces, h, w)
-    coverages, _ = coverage.forward(points[None], model.topology, h, w)
-    amodal = coverages[0]
-    normals = _normals(model, camera, face_id, barycentric)
-    image, mask = _picture(model, camera, look, damage, points, (face_id, depth, barycentric), background, amodal)
-    occluded = float(mask.sum(dtype=np.float64)) < (1.0 - OCCLUDED_FROM) * float(amodal.sum(dtype=np.float64))
-    truncated = bool((box[0] < 0.0).any() or (box[1] > [w, h]).any())
-    return View(image, mask, amodal, depth, normals, camera, occluded, truncated)
+    return _Plan(model, camera, points, box, look, sample_damage(rng, settings.augment, box, settings.size_hw), rng)
 
 
-def _project(model: Model, camera: Camera) -> np.ndarray:
-    """(v, 3) float32 [x_px, y_px, depth]. Raises InputError for a camera inside the object's reach."""
-    in_camera = model.mesh.vertices @ camera.R.T + camera.t
-    if not in_camera[:, 2].min(initial=1.0) > 0.0:
-        raise InputError("the object reaches behind the camera; give a camera at least half a box diagonal from it")
-    pixels = (in_camera @ camera.K.T)[:, :2] / in_camera[:, 2:]
-    return np.concatenate([pixels, in_camera[:, 2:]], axis=1).astype(np.float32)
-
-
-Fragments = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
-def _normals(model: Model, camera: Camera, face_id: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
-    normals = np.empty((*face_id.shape, 3), np.float32)
-    R, t = camera.R.astype(np.float32), camera.t.astype(np.float32)
-    find_normals(face_id, barycentric, model.vertices, model.mesh.faces, model.normals, R, t, normals)
-    return normals
-
-
-def _picture(
-    model: Model,
-    camera: Camera,
-    look: Look,
-    damage: Damage,
-    points: np.ndarray,
-    found: Fragments,
-    background: np.ndarray,
-    amodal: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The image (h, w, 3) uint8 and the visible mask. found: what is seen at the pixels' centres."""
-    h, w = amodal.shape
-    samples = 2 if max(h, w) <= FINE_BELOW else 1
-    if samples > 1:
-        finer = points * np.array([samples, samples, 1], np.float32)
-        found = rasterise_one(finer, model.mesh.faces, h * samples, w * samples)
-    colour, canvas = np.empty((h, w, 3), np.float32), np.empty((h, w, 3), np.float32)
-    hit, mask, image = np.empty((h, w), np.int32), np.empty((h, w), np.float32), np.empty((h, w, 3), np.uint8)
-    R, t = camera.R.astype(np.float32), camera.t.astype(np.float32)
-    shade(
-        found[0], found[2], samples, model.vertices, model.mesh.faces, model.normals, model.colours, model.part,
-        look.materials, R, t, look.ambient, look.lights, colour, hit,
-    )  # fmt: skip
-    compose(background, colour, hit, amodal, damage.occluders, damage.seed, canvas, mask)
+def _draw(plan: _Plan, settings: RenderSettings, photos: PhotoFolder | None, scratch: _Scratch) -> View:
+    """One image before compression, on the calling thread alone."""
+    h, w = settings.size_hw
+    canvas, colour, damage = scratch.canvas, scratch.colour, plan.damage
+    paint_background(plan.rng, photos, settings.photo_share, canvas)
+    depth, normals, mask = np.empty((h, w), np.float32), np.empty((h, w, 3), np.float32), np.empty((h, w), np.float32)
+    _shade(plan, depth, normals, scratch)
+    coverages, _ = coverage.forward(plan.points[None], plan.model.topology, h, w)
+    amodal, image = coverages[0], np.empty((h, w, 3), np.uint8)
+    visible = compose(canvas, colour, scratch.hit, amodal, damage.occluders, damage.seed, mask)
     develop(canvas, damage.blur, damage.gain, damage.offset, damage.noise, damage.seed, colour, image)
-    return (compress(image, damage.jpeg_quality) if damage.jpeg_quality else image), mask
+    (left, top), (right, bottom) = plan.box.tolist()
+    truncated = left < 0.0 or top < 0.0 or right > w or bottom > h
+    return View(image, mask, amodal, depth, normals, plan.camera, visible < 1.0 - OCCLUDED_FROM, truncated)
+
+
+def _compressed(view: View, quality: int) -> View:
+    return replace(view, image=compress(view.image, quality)) if quality else view
+
+
+def _project(model: Model, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """(v, 3) float32 [x_px, y_px, depth], and the lowest and highest x, y. Raises InputError for a camera inside the object."""
+    points, box = np.empty(model.vertices.shape, np.float32), np.empty((2, 2))
+    R, t, K = (np.ascontiguousarray(array, np.float64) for array in (camera.R, camera.t, camera.K))
+    if not project(model.mesh.vertices, R, t, K, points, box) > 0.0:
+        raise InputError("the object reaches behind the camera; give a camera at least half a box diagonal from it")
+    return points, box
+
+
+def _shade(plan: _Plan, depth: np.ndarray, normals: np.ndarray, scratch: _Scratch) -> None:
+    """Depth and normals into theirs, the object's colours into scratch.colour where scratch.hit."""
+    model, points, box, look = plan.model, plan.points, plan.box, plan.look
+    faces, face_id, weights = model.mesh.faces, scratch.face_id, scratch.barycentric
+    K, R = np.ascontiguousarray(plan.camera.K, np.float64), np.ascontiguousarray(plan.camera.R, np.float32)
+    rasterise_both(points, faces, model.solid, scratch.samples, depth, face_id, scratch.fine, scratch.fine_id)
+    find_truth(points, face_id, K, faces, model.normals, R, box, depth, weights, normals)
+    shade(
+        points, face_id, depth, weights, normals, scratch.samples, scratch.fine_id, K, R, box, model.vertices, faces,
+        model.normals, model.colours, model.part, look.materials, look.ambient, look.lights, scratch.colour, scratch.hit,
+    )  # fmt: skip

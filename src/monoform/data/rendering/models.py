@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from monoform.data.procedural.parts import Shape
 from monoform.data.procedural.shapes import make_shape
@@ -49,6 +51,8 @@ class Model:
     """(f,) int32."""
     parts: int
     topology: Topology
+    solid: bool
+    """Whether all its pieces are closed and face outwards, so that the backs of faces are hidden by fronts."""
     extremes: np.ndarray
     """(e, 3) float64: the vertices farthest out in evenly spread directions; they bound the projection closely."""
 
@@ -64,6 +68,7 @@ def prepare(mesh: Mesh, part: np.ndarray | None = None) -> Model:
     srgb = np.full(mesh.vertices.shape, UNCOLOURED, np.uint8) if mesh.colours is None else mesh.colours
     directions = np.concatenate([np.eye(3), -np.eye(3), sphere_directions(EXTREMES)])
     far = np.unique((mesh.vertices @ directions.T).argmax(axis=0))
+    topology = Topology(mesh.faces, mesh.vertices)
     part = np.zeros(len(mesh.faces), np.int32) if part is None else np.ascontiguousarray(part, np.int32)
     return Model(
         mesh,
@@ -73,7 +78,8 @@ def prepare(mesh: Mesh, part: np.ndarray | None = None) -> Model:
         mesh.colours is not None,
         part,
         int(part.max(initial=0)) + 1,
-        Topology(mesh.faces, mesh.vertices),
+        topology,
+        _is_solid(topology, mesh.vertices),
         mesh.vertices[far],
     )
 
@@ -82,6 +88,17 @@ def _first_of(merged: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     places = np.empty((merged.max() + 1, 3))
     places[merged] = vertices
     return places
+
+
+def _is_solid(topology: Topology, vertices: np.ndarray) -> bool:
+    if not topology.closed:
+        return False
+    ends = topology.edges
+    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(vertices), len(vertices)))
+    count, piece = connected_components(graph, directed=False)
+    a, b, c = vertices[topology.faces].transpose(1, 0, 2)
+    volumes = np.bincount(piece[topology.faces[:, 0]], np.einsum("fi,fi->f", np.cross(a, b), c), count)
+    return bool((volumes[np.unique(piece[topology.faces[:, 0]])] > 0.0).all())
 
 
 def to_linear(srgb: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 Angles of the settings are degrees, distances box diagonals; the pose is R, t (canonical object to OpenCV camera) and K.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from monoform.data.view_priors import view_prior
 from monoform.errors import InputError
 from monoform.meshes import bounds
-from monoform.rotation_grids import upright_grid
+from monoform.projection.kernels.framing import frame, upright
 
 NEAREST = 0.6
 """Least distance: the object's farthest point is half a diagonal from its centre."""
@@ -92,31 +93,41 @@ def sample_camera(
     if isinstance(views, FixedViews):
         return _fixed(rng, views, extremes, size_hw)
     R = _rotation(rng, views, category)
-    K = intrinsics(rng.uniform(*views.field_of_view), size_hw)
-    wanted, at = _placement(rng, views, size_hw)
-    t, low, high = _framed(R, K, extremes, wanted, at, size_hw)
-    size_wh = np.array(size_hw[::-1])
-    shift = rng.uniform(-1.0, 1.0, 2) * views.crop_jitter * size_wh
-    margin = EDGE * size_wh
-    shift = np.maximum(np.minimum(shift, size_wh - margin - high), margin - low)
-    if rng.random() < views.truncated:
-        axis = rng.integers(2)
-        cut = rng.uniform(*views.cut) * (high - low)[axis]
-        shift[axis] = -low[axis] - cut if rng.random() < 0.5 else size_wh[axis] - high[axis] + cut
+    angle, share, right, down, crop_x, crop_y, is_cut, axis, cut, side = rng.random(10).tolist()
+    h, w = size_hw
+    K = intrinsics(between(views.field_of_view, angle), size_hw)
+    focal, fill = K[0, 0], between(views.fill, share)
+    ray_x, ray_y = (2.0 * right - 1.0) * views.off_axis * w / focal, (2.0 * down - 1.0) * views.off_axis * h / focal
+    box = np.empty(4)
+    distance = frame(R, focal, extremes, fill, ray_x, ray_y, w, h, NEAREST, box)
+    low, high = box[:2].tolist(), box[2:].tolist()
+    shift = [0.0, 0.0]
+    for i, (draw, length) in enumerate(((crop_x, w), (crop_y, h))):
+        wanted, centre = (2.0 * draw - 1.0) * views.crop_jitter * length, length / 2.0
+        shift[i] = max(min(wanted, centre - EDGE * length - high[i]), EDGE * length - centre - low[i])
+    if is_cut < views.truncated:
+        i = int(2.0 * axis)
+        beyond, centre = between(views.cut, cut) * (high[i] - low[i]), size_hw[1 - i] / 2.0
+        shift[i] = -centre - low[i] - beyond if side < 0.5 else centre - high[i] + beyond
     K[:2, 2] += shift
-    return Camera(R, t, K)
+    return Camera(R, np.array([ray_x * distance, ray_y * distance, distance]), K)
 
 
 def intrinsics(field_of_view: float, size_hw: tuple[int, int]) -> np.ndarray:
     """(3, 3) of a pinhole with a full angle (degrees) across the width and a centred principal point."""
     h, w = size_hw
-    focal = w / 2.0 / np.tan(np.radians(field_of_view) / 2.0)
+    focal = w / 2.0 / math.tan(math.radians(field_of_view) / 2.0)
     return np.array([[focal, 0.0, w / 2.0], [0.0, focal, h / 2.0], [0.0, 0.0, 1.0]])
 
 
 def viewpoint(azimuth: float, elevation: float, tilt: float) -> np.ndarray:
     """(3, 3) of angles in degrees, as docs/conventions.md has them."""
-    return upright_grid(*(np.radians([angle]) for angle in (azimuth, elevation, tilt)))[0]
+    return upright(float(azimuth), float(elevation), float(tilt))
+
+
+def between(limits: Range, draw: float) -> float:
+    """The uniform draw from [0, 1) as one of a range."""
+    return limits[0] + (limits[1] - limits[0]) * draw
 
 
 def _rotation(rng: np.random.Generator, views: FreeViews, category: str) -> np.ndarray:
@@ -126,38 +137,8 @@ def _rotation(rng: np.random.Generator, views: FreeViews, category: str) -> np.n
         return viewpoint(*view_prior(category).sample(rng))
     if views.viewpoints == "prior":
         raise InputError("the view prior needs the object's category; name it in the library, or take upright views")
-    return viewpoint(*(rng.uniform(*limits) for limits in (views.azimuth, views.elevation, views.tilt)))
-
-
-def _placement(rng: np.random.Generator, views: FreeViews, size_hw: tuple[int, int]) -> tuple[float, np.ndarray]:
-    """The share of the image that is filled, and the pixel of the object's centre."""
-    size_wh = np.array(size_hw[::-1])
-    return rng.uniform(*views.fill), size_wh * (0.5 + rng.uniform(-1.0, 1.0, 2) * views.off_axis)
-
-
-def _framed(
-    R: np.ndarray, K: np.ndarray, extremes: np.ndarray, fill: float, at: np.ndarray, size_hw: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """t such that the box of the projection fills its share, and the box's lowest and highest x, y in pixels.
-
-    The side shrinks about as 1/distance, for a deep object near the camera faster: such take a few rounds more.
-    """
-    turned = extremes @ R.T
-    ray = np.array([*((at - K[:2, 2]) / K[0, 0]), 1.0])
-    size_wh = np.array(size_hw[::-1])
-    distance = max(K[0, 0] / (fill * size_wh.min()), NEAREST)
-    for _ in range(12):
-        low, high = _box(turned + ray * distance, K)
-        excess = ((high - low) / size_wh).max() / fill
-        if abs(excess - 1.0) < 0.005 or (excess < 1.0 and distance == NEAREST):
-            break
-        distance = max(distance * excess, NEAREST)
-    return ray * distance, *_box(turned + ray * distance, K)
-
-
-def _box(points: np.ndarray, K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    pixels = K[0, 0] * points[:, :2] / points[:, 2:] + K[:2, 2]
-    return pixels.min(axis=0), pixels.max(axis=0)
+    ranges = (views.azimuth, views.elevation, views.tilt)
+    return viewpoint(*(between(limits, draw) for limits, draw in zip(ranges, rng.random(3).tolist(), strict=True)))
 
 
 def _fixed(rng: np.random.Generator, views: FixedViews, extremes: np.ndarray, size_hw: tuple[int, int]) -> Camera:

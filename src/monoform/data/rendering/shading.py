@@ -4,17 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monoform.data.rendering.models import Model, to_linear
+from monoform.data.rendering.models import Model
+from monoform.projection.kernels import draws
 from monoform.projection.kernels import shade as kernel
 
-TEXTURES = (kernel.NOISE, kernel.STRIPES, kernel.CHECKS, kernel.WOOD)
-FREQUENCIES = {
-    kernel.NOISE: (4.0, 16.0),
-    kernel.STRIPES: (4.0, 14.0),
-    kernel.CHECKS: (5.0, 14.0),
-    kernel.WOOD: (8.0, 24.0),
-}
-"""Features in a box diagonal."""
+SATURATION = (1.2, 1.8)
+"""Of the beta distribution of colours' saturations."""
 
 
 @dataclass(frozen=True)
@@ -50,47 +45,23 @@ def sample_look(rng: np.random.Generator, settings: LookSettings, model: Model, 
 
 def random_colours(rng: np.random.Generator, count: int) -> np.ndarray:
     """(count, 3) sRGB levels: any hue, from grey to vivid, rarely black."""
-    value = rng.uniform(0.15, 1.0, (count, 1))
-    saturation = rng.beta(1.2, 1.8, (count, 1))
-    wheel = np.clip(np.abs((rng.random((count, 1)) * 6.0 + [0.0, 4.0, 2.0]) % 6.0 - 3.0) - 1.0, 0.0, 1.0)
-    return (255.0 * value * (1.0 - saturation * (1.0 - wheel))).astype(np.float32)
+    out = np.empty((count, 3), np.float32)
+    draws.fill_colours(rng.random((count, draws.COLOUR_DRAWS)), rng.beta(*SATURATION, count), out)
+    return out
 
 
 def _materials(rng: np.random.Generator, settings: LookSettings, parts: int, keep: bool) -> np.ndarray:
     table = np.zeros((parts, kernel.MATERIAL_WIDTH), np.float32)
-    texture = rng.choice(TEXTURES, parts)
-    table[:, 0] = np.where((rng.random(parts) < settings.textured) & (not keep), texture, kernel.PLAIN)
-    low, high = np.array([FREQUENCIES[kind] for kind in texture]).T
-    table[:, 1] = rng.uniform(low, high)
-    table[:, 2] = rng.integers(0, 1 << 16, parts)
-    axis = rng.normal(size=(parts, 3))
-    table[:, 3:6] = axis / np.linalg.norm(axis, axis=1, keepdims=True)
-    table[:, 6] = keep
-    first = to_linear(random_colours(rng, parts))
-    table[:, 7:10] = first
-    # Two shades of one paint are as common as two colours.
-    other = np.where(rng.random((parts, 1)) < 0.5, to_linear(random_colours(rng, parts)), 0.35 * first)
-    table[:, 10:13] = other
-    glossy = rng.random(parts) < settings.glossy
-    table[:, 13] = np.where(glossy, rng.uniform(0.05, 0.5, parts), 0.0)
-    table[:, 14] = 2.0 ** rng.uniform(3.0, 7.0, parts)
+    uniform, axes = rng.random((parts, draws.MATERIAL_DRAWS)), rng.normal(size=(parts, 3))
+    saturations = rng.beta(*SATURATION, (parts, 2))
+    draws.fill_materials(uniform, axes, saturations, settings.textured, settings.glossy, keep, table)
     return table
 
 
 def _lights(rng: np.random.Generator, settings: LookSettings, distance: float) -> tuple[np.ndarray, np.ndarray]:
-    """Lights come from above more than from below and from the camera's side more than from behind."""
     low, high = settings.lights
     count = int(rng.integers(low, high + 1))
-    tint = rng.uniform(0.85, 1.15, (count + 2, 3))
-    sky = rng.uniform(0.15, 0.5)
-    ambient = np.stack([sky * tint[0], sky * rng.uniform(0.3, 0.9) * tint[1]])
-    direction = rng.normal(size=(count, 3)) * [1.0, 0.8, 0.8] + [0.0, -0.8, -0.6]
-    direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-6)
-    is_point = rng.random(count) < settings.point_lights
-    away = rng.uniform(0.9, 2.0, (count, 1))
-    energy = rng.uniform(0.5, 1.1, (count, 1)) / np.sqrt(max(count, 1))
-    lights = np.zeros((count, kernel.LIGHT_WIDTH))
-    lights[:, 0] = is_point
-    lights[:, 1:4] = np.where(is_point[:, None], direction * away + [0.0, 0.0, distance], direction)
-    lights[:, 4:] = energy * np.where(is_point[:, None], away**2, 1.0) * tint[2:]
-    return ambient.astype(np.float32), lights.astype(np.float32)
+    ambient, lights = np.empty((2, 3), np.float32), np.empty((count, kernel.LIGHT_WIDTH), np.float32)
+    sky, uniform = rng.random(draws.AMBIENT_DRAWS), rng.random((count, draws.LIGHT_DRAWS))
+    draws.fill_lights(sky, uniform, rng.normal(size=(count, 3)), settings.point_lights, distance, ambient, lights)
+    return ambient, lights

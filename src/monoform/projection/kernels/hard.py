@@ -45,7 +45,13 @@ def _slope(x_top, y_top, x_low, y_low):
     return (x_low - x_top) / (y_low - y_top) if y_low > y_top else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@njit(inline="always", error_model="numpy")
+def _no_centre_in(low, high):
+    """Whether no pixel centre lies in [low, high]. The margin is for the rounding of crossings computed from slopes."""
+    return np.ceil(low - (0.5 + 1e-9)) >= np.ceil(high - (0.5 - 1e-9))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST, forceinline=True)
 def _fill_face(xa, ya, za, xb, yb, zb, xc, yc, zc, face, row_start, row_stop, nearness, face_id):
     """Draw one face into the rows [row_start, row_stop). Nearness is 1/depth, which is linear on the screen."""
     width = nearness.shape[1]
@@ -111,9 +117,9 @@ def _locate(points, faces, row_start, row_stop, face_id, depth, barycentric):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
-def _rasterise_rows(points, faces, row_start, row_stop, face_id, depth, barycentric):
-    """Rows [row_start, row_stop) of one image. `depth` holds 1/depth until `_locate` overwrites it."""
-    depth[row_start:row_stop] = 0.0
+def _fill_rows(points, faces, row_start, row_stop, nearness, face_id):
+    """Faces and their 1/depth in the rows [row_start, row_stop)."""
+    nearness[row_start:row_stop] = 0.0
     face_id[row_start:row_stop] = -1
     for face in range(faces.shape[0]):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
@@ -122,8 +128,17 @@ def _rasterise_rows(points, faces, row_start, row_stop, face_id, depth, barycent
         xa, ya, za = float(points[a, 0]), float(points[a, 1]), float(points[a, 2])
         xb, yb, zb = float(points[b, 0]), float(points[b, 1]), float(points[b, 2])
         xc, yc, zc = float(points[c, 0]), float(points[c, 1]), float(points[c, 2])
+        # Most faces of a fine mesh in a small image lie between the centres.
+        if _no_centre_in(min(ya, yb, yc), max(ya, yb, yc)) or _no_centre_in(min(xa, xb, xc), max(xa, xb, xc)):
+            continue
         if _drawable(xa, ya, za, xb, yb, zb, xc, yc, zc):
-            _fill_face(xa, ya, za, xb, yb, zb, xc, yc, zc, face, row_start, row_stop, depth, face_id)
+            _fill_face(xa, ya, za, xb, yb, zb, xc, yc, zc, face, row_start, row_stop, nearness, face_id)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+def _rasterise_rows(points, faces, row_start, row_stop, face_id, depth, barycentric):
+    """Rows [row_start, row_stop) of one image. `depth` holds 1/depth until `_locate` overwrites it."""
+    _fill_rows(points, faces, row_start, row_stop, depth, face_id)
     _locate(points, faces, row_start, row_stop, face_id, depth, barycentric)
 
 

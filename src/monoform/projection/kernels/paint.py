@@ -1,15 +1,21 @@
 """Training images but for their object: backgrounds, occluders, composition, and what a camera does to a picture."""
 
+from statistics import NormalDist
+
 import numpy as np
 from numba import njit
 
-from monoform.projection.kernels.shade import FAST, _hash, flat_noise
+from monoform.projection.kernels.shade import F4, FAST, HALF, ONE, ZERO, _hash, _lattice, _smooth, flat_noise
 
 PLAIN, GRADIENT, CLOUDS, TILES, ROOM = range(5)
 """Procedural backgrounds."""
 ELLIPSE, RECTANGLE, STAR = range(3)
 """Outlines of occluders."""
 OCCLUDER_WIDTH = 13
+STAR_REACH = F4(1.35)
+"""How far a star's lobes reach beyond its half sides."""
+NORMAL = np.array([NormalDist().inv_cdf((i + 0.5) / 1024) for i in range(1024)], np.float32)
+"""Equally likely values of the standard normal distribution."""
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
@@ -41,38 +47,95 @@ def paint_scenery(kind, colours, numbers, seed, out):
     """
     h, w = out.shape[0], out.shape[1]
     frequency, cosine, sine, horizon = numbers[0], numbers[1], numbers[2], numbers[3]
+    mixture = np.zeros((h, w), np.float32)
+    floor = h
+    if kind == GRADIENT:
+        for row in range(h):
+            down = HALF + (F4(row + 0.5) / F4(h) - HALF) * sine
+            for column in range(w):
+                mixture[row, column] = down + (F4(column + 0.5) / F4(w) - HALF) * cosine
+    elif kind == TILES:
+        _paint_tiles(frequency, cosine, sine, seed, mixture)
+    elif kind == CLOUDS:
+        _paint_clouds(frequency, seed, ONE, mixture)
+    elif kind == ROOM:
+        floor = min(int(np.ceil(horizon * h - HALF)), h)
+        _paint_clouds(frequency, seed, F4(0.35), mixture)
+        _paint_floor(frequency, cosine, horizon, floor, seed, mixture)
     for row in range(h):
-        for column in range(w):
-            x, y = (column + 0.5) / w, (row + 0.5) / h
-            first, second, mixture = 0, 1, 0.0
-            if kind == GRADIENT:
-                mixture = 0.5 + (x - 0.5) * cosine + (y - 0.5) * sine
-            elif kind == CLOUDS:
-                mixture = _clouds(x * frequency, y * frequency, seed)
-            elif kind == TILES:
-                u, v = (x * cosine + y * sine) * frequency, (y * cosine - x * sine) * frequency
-                mixture = float((int(np.floor(u)) + int(np.floor(v))) & 1)
-                mixture += 0.3 * (flat_noise(6.0 * u, 6.0 * v, seed) - 0.5)
-            elif kind == ROOM:
-                mixture = 0.35 * _clouds(x * frequency, y * frequency, seed)
-                if y > horizon:
-                    near = max(y - horizon, 0.02)
-                    plank = np.floor(0.5 * frequency * (x - 0.5 - 0.3 * cosine) / near)
-                    first = 2
-                    mixture = 0.5 * flat_noise(plank, 0.5, seed) * min(near / 0.1, 1.0)
-                    mixture += 0.15 * flat_noise(plank * 3.1, 3.0 / near, seed)
-            mixture = min(max(mixture, 0.0), 1.0)
-            for i in range(3):
-                out[row, column, i] = colours[first, i] + mixture * (colours[second, i] - colours[first, i])
+        first = 2 if row >= floor else 0
+        for i in range(3):
+            begin, span = colours[first, i], colours[1, i] - colours[first, i]
+            for column in range(w):
+                out[row, column, i] = begin + min(max(mixture[row, column], ZERO), ONE) * span
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
-def _clouds(x, y, seed):
-    total, share = 0.0, 0.5
+def _add_noise(frequency_x, frequency_y, seed, share, out):
+    """Add share times `flat_noise` of frequencies in features an image: the lattice is hashed once, not at every pixel."""
+    h, w = out.shape
+    cells = int(np.ceil(frequency_x)) + 2
+    upper, lower, line = np.empty(cells, np.float32), np.empty(cells, np.float32), np.empty(cells, np.float32)
+    place, weight = np.empty(w, np.int32), np.empty(w, np.float32)
+    for column in range(w):
+        x = F4(column + 0.5) / F4(w) * frequency_x
+        place[column] = int(x)
+        weight[column] = _smooth(x - F4(int(x)))
+    last = -1
+    for row in range(h):
+        y = F4(row + 0.5) / F4(h) * frequency_y
+        v = share * _smooth(y - F4(int(y)))
+        if int(y) != last:
+            last = int(y)
+            for i in range(cells):
+                upper[i], lower[i] = _lattice(i, last, 0, seed), _lattice(i, last + 1, 0, seed)
+        for i in range(cells):
+            line[i] = share * upper[i] + v * (lower[i] - upper[i])
+        for column in range(w):
+            i = place[column]
+            out[row, column] += line[i] + weight[column] * (line[i + 1] - line[i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+def _paint_clouds(frequency, seed, strength, out):
+    """Four octaves of noise, 0 to strength."""
+    share, fine = HALF, frequency
     for octave in range(4):
-        total += share * flat_noise(x, y, seed + octave)
-        x, y, share = 2.03 * x, 2.03 * y, 0.5 * share
-    return min(max(1.8 * total - 0.4, 0.0), 1.0)
+        _add_noise(fine, fine, seed + octave, share, out)
+        fine, share = F4(2.03) * fine, HALF * share
+    for row in range(out.shape[0]):
+        for column in range(out.shape[1]):
+            out[row, column] = strength * min(max(F4(1.8) * out[row, column] - F4(0.4), ZERO), ONE)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+def _paint_tiles(frequency, cosine, sine, seed, out):
+    h, w = out.shape
+    for row in range(h):
+        y = F4(row + 0.5) / F4(h)
+        for column in range(w):
+            x = F4(column + 0.5) / F4(w)
+            u, v = (x * cosine + y * sine) * frequency, (y * cosine - x * sine) * frequency
+            level = F4((int(np.floor(u)) + int(np.floor(v))) & 1)
+            out[row, column] = level + F4(0.3) * (flat_noise(F4(6.0) * u, F4(6.0) * v, seed) - HALF)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+def _paint_floor(frequency, cosine, horizon, floor, seed, out):
+    """Planks that run towards the horizon, from row `floor` on."""
+    h, w = out.shape
+    for row in range(floor, h):
+        near = max(F4(row + 0.5) / F4(h) - horizon, F4(0.02))
+        per_column = HALF * frequency / (near * F4(w))
+        begin = HALF * frequency * (F4(0.5) / F4(w) - HALF - F4(0.3) * cosine) / near
+        fade, last, level = min(near / F4(0.1), ONE) * F4(0.25), -1 << 30, ZERO
+        for column in range(w):
+            plank = int(np.floor(begin + per_column * F4(column)))
+            if plank != last:
+                last = plank
+                level = fade * (_lattice(plank, 0, 0, seed) + _lattice(plank, 1, 0, seed))
+                level += F4(0.15) * flat_noise(F4(plank) * F4(3.1), F4(3.0) / near, seed)
+            out[row, column] = level
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
@@ -84,106 +147,154 @@ def _occluder_coverage(occluder, x, y):
     if int(occluder[0]) == RECTANGLE:
         distance = max(abs(u) - wide, abs(v) - tall)
     else:
-        radius = np.sqrt((u / wide) ** 2 + (v / tall) ** 2)
-        edge = 1.0
+        radius = np.sqrt((u / wide) * (u / wide) + (v / tall) * (v / tall))
+        edge = ONE
         if int(occluder[0]) == STAR:
-            edge += 0.35 * np.cos(occluder[7] * np.arctan2(v / tall, u / wide) + occluder[8])
+            edge += F4(0.35) * np.cos(occluder[7] * np.arctan2(v / tall, u / wide) + occluder[8])
         distance = (radius - edge) * min(wide, tall)
-    return min(max(0.5 - distance, 0.0), 1.0)
+    return min(max(HALF - distance, ZERO), ONE)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
-def compose(background, colour, hit, amodal, occluders, seed, canvas, mask):
-    """Object over background, occluders over both: sRGB levels into canvas (h, w, 3), the visible share into mask (h, w).
+def _occlude(occluder, seed, canvas, mask):
+    """Draw one occluder over the picture."""
+    h, w = mask.shape
+    wide, tall = STAR_REACH * occluder[3], STAR_REACH * occluder[4]
+    reach_x = abs(occluder[5]) * wide + abs(occluder[6]) * tall + ONE
+    reach_y = abs(occluder[6]) * wide + abs(occluder[5]) * tall + ONE
+    left, right = max(int(occluder[1] - reach_x), 0), min(int(occluder[1] + reach_x) + 1, w)
+    top, bottom = max(int(occluder[2] - reach_y), 0), min(int(occluder[2] + reach_y) + 1, h)
+    for row in range(top, bottom):
+        for column in range(left, right):
+            cover = _occluder_coverage(occluder, F4(column + 0.5), F4(row + 0.5))
+            if cover > ZERO:
+                mottle = flat_noise(F4(column) * occluder[12], F4(row) * occluder[12], seed)
+                mottle = F4(0.6) + F4(0.8) * mottle
+                for i in range(3):
+                    level = min(occluder[9 + i] * mottle, F4(255.0))
+                    canvas[row, column, i] += cover * (level - canvas[row, column, i])
+                mask[row, column] *= ONE - cover
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+def compose(canvas, colour, hit, amodal, occluders, seed, mask):
+    """Object over the background in canvas (h, w, 3), occluders over both: sRGB levels; the visible share into mask (h, w).
 
     amodal (h, w): share of each pixel that the object covers. A pixel it covers without a sample takes the mean colour of
     its neighbours' samples, or of all. occluders (n, 13): outline, centre (2), half sides (2), cosine, sine, lobes, phase,
-    RGB (3), frequency of its mottle; pixels.
+    RGB (3), frequency of its mottle; pixels. Returns the share of the object that is seen.
     """
     h, w = amodal.shape
-    mean, total = np.zeros(3, np.float32), 0.0
-    for row in range(h):
-        for column in range(w):
-            if hit[row, column]:
-                for i in range(3):
-                    mean[i] += colour[row, column, i]
-                total += 1.0
-    for i in range(3):
-        mean[i] /= max(total, 1.0)
-    paint = np.empty(3, np.float32)
+    mean, paint = np.full(3, -ONE, np.float32), np.empty(3, np.float32)
     for row in range(h):
         for column in range(w):
             share = amodal[row, column]
-            if share > 0.0:
-                _paint_of(colour, hit, row, column, mean, paint)
-            for i in range(3):
-                canvas[row, column, i] = background[row, column, i] * (1.0 - share)
-                if share > 0.0:
-                    canvas[row, column, i] += share * paint[i]
-            for number in range(occluders.shape[0]):
-                occluder = occluders[number]
-                cover = _occluder_coverage(occluder, column + 0.5, row + 0.5)
-                if cover > 0.0:
-                    mottle = 0.6 + 0.8 * flat_noise(column * occluder[12], row * occluder[12], seed + number)
-                    for i in range(3):
-                        level = min(occluder[9 + i] * mottle, 255.0)
-                        canvas[row, column, i] += cover * (level - canvas[row, column, i])
-                    share *= 1.0 - cover
             mask[row, column] = share
+            if share > ZERO:
+                if hit[row, column]:
+                    for i in range(3):
+                        canvas[row, column, i] += share * (colour[row, column, i] - canvas[row, column, i])
+                else:
+                    _paint_of_others(colour, hit, row, column, mean, paint)
+                    for i in range(3):
+                        canvas[row, column, i] += share * (paint[i] - canvas[row, column, i])
+    for number in range(occluders.shape[0]):
+        _occlude(occluders[number], seed + number, canvas, mask)
+    if occluders.shape[0] == 0:
+        return 1.0
+    visible, whole = 0.0, 0.0
+    for row in range(h):
+        for column in range(w):
+            visible += mask[row, column]
+            whole += amodal[row, column]
+    return visible / max(whole, 1e-12)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
-def _paint_of(colour, hit, row, column, mean, out):
-    """The object's colour in a pixel: of its own samples, else of its neighbours', else the mean of all."""
-    if hit[row, column]:
-        for i in range(3):
-            out[i] = colour[row, column, i]
-        return
-    out[0] = out[1] = out[2] = 0.0
-    count = 0.0
+def _paint_of_others(colour, hit, row, column, mean, out):
+    """The mean colour of the neighbours' samples, or of all: `mean` (3,), found when it is first needed, negative before."""
+    out[:] = ZERO
+    count = ZERO
     for y in range(max(row - 1, 0), min(row + 2, hit.shape[0])):
         for x in range(max(column - 1, 0), min(column + 2, hit.shape[1])):
             if hit[y, x]:
                 for i in range(3):
                     out[i] += colour[y, x, i]
-                count += 1.0
+                count += ONE
+    if count == ZERO and mean[0] < ZERO:
+        _find_mean(colour, hit, mean)
     for i in range(3):
-        out[i] = out[i] / count if count > 0.0 else mean[i]
+        out[i] = out[i] / count if count > ZERO else mean[i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+def _find_mean(colour, hit, mean):
+    mean[:], total = ZERO, ZERO
+    for row in range(hit.shape[0]):
+        for column in range(hit.shape[1]):
+            if hit[row, column]:
+                for i in range(3):
+                    mean[i] += colour[row, column, i]
+                total += ONE
+    mean /= max(total, ONE)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 def develop(canvas, blur, gain, offset, noise, seed, spare, out):
-    """Blur (sigma in pixels), colour gain (3,) and offset, sensor noise (standard deviation in levels), then uint8 out."""
-    h, w = canvas.shape[:2]
+    """Blur (sigma in pixels), colour gain (3,) and offset, sensor noise (standard deviation in levels), then uint8 out.
+
+    canvas and spare (h, w, 3) float32 are used up.
+    """
+    h, w = canvas.shape[0], canvas.shape[1]
     if blur > 0.0:
         radius = int(np.ceil(2.5 * blur))
         kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / blur) ** 2).astype(np.float32)
         kernel /= kernel.sum()
-        _blur_rows(canvas, kernel, spare, False)
-        _blur_rows(spare, kernel, canvas, True)
+        _blur_along_rows(canvas, kernel, spare)
+        _blur_down_columns(spare, kernel, canvas)
+    bits = np.empty(w, np.uint32)
+    strength, shift = F4(noise), F4(offset + 0.5)
     for row in range(h):
         for column in range(w):
-            for i in range(3):
-                bits = _hash(row, column, i, seed)
-                grain = 0.0
-                for _ in range(4):  # the sum of four bytes is normal enough, its standard deviation 147.8
-                    grain += np.float32(bits & np.uint32(255)) - 127.5
-                    bits >>= np.uint32(8)
-                level = canvas[row, column, i] * gain[i] + offset + noise * grain / 147.8
-                out[row, column, i] = np.uint8(min(max(level + 0.5, 0.0), 255.0))
+            bits[column] = _hash(row, column, 0, seed)
+        for column in range(w):
+            some = bits[column]
+            for i in range(3):  # ten of the 32 bits a channel
+                grain = NORMAL[some & np.uint32(1023)]
+                some >>= np.uint32(10)
+                level = canvas[row, column, i] * gain[i] + shift + strength * grain
+                out[row, column, i] = np.uint8(min(max(level, ZERO), F4(255.0)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
-def _blur_rows(source, kernel, out, downwards):
-    h, w = source.shape[:2]
+def _blur_along_rows(source, kernel, out):
+    """Each row is laid out with its ends repeated, so that the sums run over plain memory."""
+    h, w = source.shape[0], source.shape[1]
     radius = len(kernel) // 2
+    line = np.empty(3 * (w + 2 * radius), np.float32)
+    total = np.empty(3 * w, np.float32)
     for row in range(h):
+        for column in range(-radius, w + radius):
+            for i in range(3):
+                line[3 * (column + radius) + i] = source[row, min(max(column, 0), w - 1), i]
+        total[:] = ZERO
+        for step in range(len(kernel)):
+            weight = kernel[step]
+            for place in range(3 * w):
+                total[place] += weight * line[3 * step + place]
         for column in range(w):
             for i in range(3):
-                total = np.float32(0.0)
-                for step in range(-radius, radius + 1):
-                    if downwards:
-                        total += kernel[step + radius] * source[min(max(row + step, 0), h - 1), column, i]
-                    else:
-                        total += kernel[step + radius] * source[row, min(max(column + step, 0), w - 1), i]
-                out[row, column, i] = total
+                out[row, column, i] = total[3 * column + i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+def _blur_down_columns(source, kernel, out):
+    h, w = source.shape[0], source.shape[1]
+    radius = len(kernel) // 2
+    for row in range(h):
+        out[row] = ZERO
+        for step in range(-radius, radius + 1):
+            weight, other = kernel[step + radius], min(max(row + step, 0), h - 1)
+            for column in range(w):
+                for i in range(3):
+                    out[row, column, i] += weight * source[other, column, i]
