@@ -159,7 +159,8 @@ class Prediction:
     t: np.ndarray
     """(b, 3) float32, ``x_camera = R @ x_object + t`` in grid sides; a weak-perspective method has no depth and gives z 0."""
     posed: np.ndarray
-    """(b, p, p, p) float32 [z, y, x]: the pose-aware shape, turned as the camera sees it, about its own centre."""
+    """(b, p, p, p) float32 [z, y, x]: the pose-aware shape, turned as the camera sees it; about its own centre, or, where t
+    has no depth, shifted by t."""
     mask: np.ndarray
     """(b, s, s) float32: the silhouette of the shape in its pose over the image's square, or the network's own mask; [0, 1]."""
 
@@ -180,7 +181,7 @@ class Stage(Protocol):
     name: str
     steps: int
     networks: "dict[str, nn.Module]"
-    """What is trained here, called through this mapping only: the loop may put a wrapper around each for several processes."""
+    """What is trained here. What a stage remembers between steps lives in their buffers or in the optimisers."""
     optimizers: "dict[str, Optimizer]"
 
     def batch(self, rng: np.random.Generator) -> "Mapping[str, Tensor]":

@@ -12,7 +12,8 @@ from typing import Annotated, NoReturn
 from monoform.cli.options import BAD_INPUT, ENVIRONMENT, INTERNAL, INTERRUPTED, OK, TERMINATED, USAGE, UsageError
 from monoform.errors import InputError, MissingExtraError
 
-_HINTS = {"align": ", --resume goes on", "synth": ", the same command goes on", "convert": ", the same command goes on"}
+_HINTS = {"align": ", --resume goes on", "synth": ", the same command goes on", "convert": ", the same command goes on",
+          "train": ", --resume goes on", "reproduce": ", the same command goes on"}  # fmt: skip
 """What is told when a command is interrupted that can go on."""
 DESCRIPTION = "One photo of an object in, a pose-aware 3D shape out."
 
@@ -51,12 +52,15 @@ def _run(arguments: list[str]) -> int:
 
         print(f"monoform {metadata.version('monoform')}")
         return OK
-    from monoform.cli import align, data, demo, doctor, render, schema
+    from monoform.cli import align, data, demo, doctor, evaluate, render, reproduce, schema, train
 
     commands = {
         align.Align: align,
         render.Render: render,
         data.Data: data,
+        train.Train: train,
+        evaluate.Evaluate: evaluate,
+        reproduce.Reproduce: reproduce,
         demo.Demo: demo,
         doctor.Doctor: doctor,
         schema.Schema: schema,
@@ -65,6 +69,9 @@ def _run(arguments: list[str]) -> int:
         Annotated[align.Align, tyro.conf.subcommand("align")]
         | Annotated[render.Render, tyro.conf.subcommand("render")]
         | Annotated[data.Data, tyro.conf.subcommand("data")]
+        | Annotated[train.Train, tyro.conf.subcommand("train")]
+        | Annotated[evaluate.Evaluate, tyro.conf.subcommand("evaluate")]
+        | Annotated[reproduce.Reproduce, tyro.conf.subcommand("reproduce")]
         | Annotated[demo.Demo, tyro.conf.subcommand("demo")]
         | Annotated[doctor.Doctor, tyro.conf.subcommand("doctor")]
         | Annotated[schema.Schema, tyro.conf.subcommand("schema")]

@@ -10,7 +10,7 @@ import tyro
 
 from monoform.cli.options import ENVIRONMENT, OK, Common, print_json, use_threads
 
-LIBRARIES = ("numpy", "scipy", "numba", "pillow", "trimesh", "scikit-image", "torch", "tyro", "rich")
+LIBRARIES = ("numpy", "scipy", "numba", "pillow", "trimesh", "scikit-image", "safetensors", "torch", "tyro", "rich")
 EXTRAS = {"cv2": "for --box: pip install 'monoform[masks]'", "rembg": "for photos without a mask: pip install rembg"}
 
 

@@ -1,1 +1,9 @@
-"""The papers' systems: one file a paper, read top to bottom."""
+"""The papers' systems: one file or folder a paper, read top to bottom."""
+
+from monoform.methods import reprojection, self_consistency
+
+METHODS = {
+    "reprojection": reprojection.Config,
+    "self_consistency": self_consistency.Config,
+}
+"""Every method's settings by its name; `Config.build()` makes it."""

@@ -1,0 +1,400 @@
+"""Liao et al. 2019 (ICASSP): pose-aware 3D reconstruction from one image through 2D-3D self-consistency.
+
+One image to a shape in a canonical frame and the pose in which the camera sees it. The shape is learnt from true voxels, the
+pose from no pose at all: the true voxels, rendered in the predicted pose, must cover the mask.
+
+Departures: Eq. 2, 3, 5 and 9 are misprinted and stand corrected (`projection.rays`, `iou_loss`); the pose is chosen among
+several hypotheses, because from one start the silhouette leads into a wrong minimum. Reasons and results:
+docs/papers/self_consistency.md.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Adam, Optimizer
+
+from monoform import metrics
+from monoform.data.image_sets import subset
+from monoform.errors import InputError
+from monoform.interfaces import ImageSet, Prediction, Update
+from monoform.methods import image_tensors, pictures
+from monoform.networks.residual import ResNet
+from monoform.networks.tube import MaskDecoder, VoxelTube
+from monoform.overlays import contact_sheet
+from monoform.projection.rays import ray_silhouette
+from monoform.projection.warping import warp
+from monoform.rotations import viewpoint_to_matrix
+
+
+@dataclass(frozen=True)
+class Config:
+    """The paper's values, and where it is silent (marked *) what its figures and its ancestors suggest."""
+
+    categories: tuple[str, ...] = ("chair",)
+    """What is learnt; the paper trains one network a category."""
+    pose: Literal["self_consistency", "none"] = "self_consistency"
+    """'none' leaves out pose code, angles and their loss: the same network for the shape alone, to compare with."""
+    image_size: int = 64
+    """Pixels a side."""
+    voxel_side: int = 32
+    """Cells a side; the voxels are shells, unscaled."""
+    mask_size: int = 48
+    """Pixels a side of masks and projections: at 32 thin legs vanish."""
+    width: int = 64
+    """Channels of the encoder's first stage (*); those of all else grow with it."""
+    depth: Literal[18, 34, 50] = 18
+    """Of the residual encoder (*)."""
+    shape_code: int = 512
+    """Numbers that say what the shape is."""
+    pose_code: int = 16
+    """Numbers that say how it stands."""
+    hypotheses: int = 8
+    """Poses that are proposed, spread over the circle (*; the paper tells of one)."""
+    low_elevation_deg: float = -20.0
+    """Lowest elevation that can be said (*)."""
+    high_elevation_deg: float = 60.0
+    """Highest (*)."""
+    focal: float = 1.875
+    """Focal length in image sides: the lens of Tulsiani 2018, "given as MVC"."""
+    distance: float = 2.0
+    """From the camera to the object's centre, grid sides, as there."""
+    samples: int = 64
+    """Points on a ray, N."""
+    hypothesis_size: int = 24
+    """Pixels a side at which hypotheses are compared (*)."""
+    mask_growth: int = 0
+    """Pixels that masks are widened by before they meet a projection: filled cells reach beyond the surface in them (*)."""
+    explored: float = 0.1
+    """Share of images whose pose loss goes to a hypothesis drawn at random, so that none dies (*)."""
+    temperature: float = 0.05
+    """How much worse a hypothesis must be to count 1/e as much when the choice among them is learnt (*)."""
+    lambda_positive: float = 3.0
+    """Weight of filled cells, Eq. 8."""
+    lambda_ray: float = 10.0
+    """Weight of the ray consistency, Eq. 6."""
+    lambda_projection: float = 0.25
+    """Weight of the projection's IoU, Eq. 6."""
+    lambda_kl: float = 0.02
+    """Weight of the shape code's divergence, Eq. 12."""
+    lambda_choice: float = 1.0
+    """Weight of learning which hypothesis is right (*)."""
+    learning_rate: float = 2e-4
+    """Adam's."""
+    last_learning_rate: float = 2e-4
+    """At the last step; it falls by equal factors."""
+    batch_size: int = 32
+    """Images a step (*)."""
+    steps: int = 100_000
+    """Updates (*)."""
+    colour_shift: float = 0.2
+    """Largest change of a channel's gain in training images, and twice that of the offset of all; 0 for none (*)."""
+    validation_images: int = 256
+    """Images of the validation set, evenly spread over it, that are looked at."""
+    seed: int = 0
+    """Of the first weights."""
+
+    def build(self) -> "SelfConsistency":
+        """The method with weights drawn from `seed`; torch's own generator stays as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return SelfConsistency(self)
+
+
+LAPTOP = replace(Config(), width=16, mask_growth=1, steps=2000, learning_rate=1e-3, last_learning_rate=1e-4)
+"""About a quarter of an hour on two cores."""
+SMOKE = replace(
+    LAPTOP, width=8, mask_size=24, hypothesis_size=12, hypotheses=4, shape_code=16, samples=32, batch_size=4, steps=4,
+    validation_images=8, learning_rate=5e-3, last_learning_rate=1e-3,
+)  # fmt: skip
+"""Seconds: to see that everything runs."""
+
+
+# --- network (Fig. 1) ----------------------------------------------------------------------------------------------
+
+
+class Angles(NamedTuple):
+    """What the pose code says: m hypotheses, radians, and a logit for each of being the right one."""
+
+    azimuth: Float[Tensor, "b m"]
+    elevation: Float[Tensor, "b m"]
+    choice: Float[Tensor, "b m"]
+
+
+class Output(NamedTuple):
+    """What the network says of a batch; no angles without a pose branch."""
+
+    shape_mean: Float[Tensor, "b d"]
+    shape_log_variance: Float[Tensor, "b d"]
+    voxel_logits: Float[Tensor, "b q q q"]
+    mask_logits: Float[Tensor, "b s s"]
+    angles: Angles | None
+
+
+class PoseAwareNetwork(nn.Module):
+    """Encoder E, voxel decoder D_v, mask decoder D_m and the layer that makes angles of the pose code."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        width, posed = config.width, config.pose != "none"
+        pose_code = config.pose_code if posed else 0
+        self.encoder = ResNet(config.depth, width, reduction=2)
+        features = self.encoder.channels
+        self.shape_code = nn.Linear(features[-1], 2 * config.shape_code)
+        self.pose_code = nn.Linear(features[-1], pose_code) if posed else None
+        self.angles = nn.Linear(pose_code, 3 * config.hypotheses) if posed else None
+        self.voxel_decoder = VoxelTube(config.shape_code, config.voxel_side, width)
+        channels = (4 * width, 2 * width, width, max(width // 2, 1))
+        self.mask_decoder = MaskDecoder(config.shape_code + pose_code, config.mask_size, channels, features[-2::-1])
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Output:
+        maps = self.encoder(images)
+        code = maps[-1].mean((2, 3))
+        mean, log_variance = self.shape_code(code).chunk(2, dim=1)
+        shape = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean) if self.training else mean
+        # L_E holds half of L_Dv (Eq. 12 and 13): the encoder gets half of what the decoder gets.
+        voxels = self.voxel_decoder(0.5 * shape + 0.5 * shape.detach())
+        # Only the mean goes to the mask decoder, for the mask leaves no doubt to model.
+        if self.pose_code is None or self.angles is None:
+            return Output(mean, log_variance, voxels, self.mask_decoder(mean, maps[-2::-1]), None)
+        pose = self.pose_code(code)
+        mask = self.mask_decoder(torch.cat([mean, pose], dim=1), maps[-2::-1])
+        return Output(mean, log_variance, voxels, mask, self.angles_of(self.angles(pose)))
+
+    def angles_of(self, raw: Float[Tensor, "b n"]) -> Angles:
+        """Hypothesis p of m stays within 1.5 / (2m) turns of p / m turns: neighbours overlap by half."""
+        shift, lift, choice = raw.float().chunk(3, dim=1)
+        count, low = self.config.hypotheses, math.radians(self.config.low_elevation_deg)
+        centre = torch.arange(count, device=raw.device) * (2 * math.pi / count)
+        azimuth = centre + 1.5 * math.pi / count * torch.tanh(shift)
+        elevation = low + (math.radians(self.config.high_elevation_deg) - low) * torch.sigmoid(lift)
+        return Angles(azimuth, elevation, choice)
+
+
+# --- losses (section 2) --------------------------------------------------------------------------------------------
+
+
+def project(
+    voxels: Float[Tensor, "b q q q"], R: Float[Tensor, "b 3 3"], size: int, config: Config
+) -> Float[Tensor, "b s s"]:
+    """P(y, p), 1 - q_pen of Eq. 3 (corrected): the grid's silhouette in an image of `size` pixels a side.
+
+    Paper: depths i / N, for which no ray meets the object, and a translation added before the rotation. Here: the depths of
+    Tulsiani 2018, one grid side before and behind the centre, and ``x_camera = R x_grid + t``.
+    """
+    K = voxels.new_tensor([[config.focal * size, 0, size / 2], [0, config.focal * size, size / 2], [0, 0, 1]])
+    near_far = (config.distance - 1, config.distance + 1)
+    return ray_silhouette(voxels, R, K=K[None], size_hw=(size, size), near_far=near_far, samples=config.samples)
+
+
+def iou_loss(predicted: Float[Tensor, "b *n"], target: Float[Tensor, "b *n"]) -> Float[Tensor, "b"]:
+    """exp(1 - I / U) - 1, Eq. 5 and 9, an item of the batch.
+
+    Paper: U = sum(p + t + p t). Here: sum(p + t - p t), the union, because with the plus equal grids would cost 0.95 and not 0.
+    """
+    intersection = (predicted * target).flatten(1).sum(1)
+    union = (predicted + target).flatten(1).sum(1) - intersection
+    empty = union <= 0
+    return torch.expm1(1 - (intersection + empty) / (union + empty))
+
+
+def consistency_loss(
+    projection: Float[Tensor, "b s s"], mask: Float[Tensor, "b s s"], config: Config
+) -> Float[Tensor, "b"]:
+    """L_sc of Eq. 6, an image. Eq. 4 of a ray is |1 - q_pen - m|, as m is 0 or 1."""
+    ray = (projection - mask).abs().mean((1, 2))
+    return (config.lambda_ray * ray + config.lambda_projection * iou_loss(projection, mask)) / 2
+
+
+def voxel_loss(
+    logits: Float[Tensor, "b q q q"], target: Float[Tensor, "b q q q"], positive: float
+) -> Float[Tensor, ""]:
+    """L_3drecon (Eq. 8, the mean over the cells) plus L_IoU (Eq. 9)."""
+    weight = logits.new_tensor(positive)
+    entropy = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight)
+    return entropy + iou_loss(torch.sigmoid(logits), target).mean()
+
+
+def divergence(mean: Float[Tensor, "b d"], log_variance: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
+    """L_KL of Eq. 10, the mean over the code's numbers, as the other losses are means over cells and pixels."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+
+
+def pose_loss(
+    angles: Angles, voxels: Float[Tensor, "b q q q"], mask: Float[Tensor, "b s s"], config: Config
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """L_sc of the hypotheses that fit best, and the cross-entropy of choosing them; no true pose comes in.
+
+    Paper: one pose. Here: all are rendered small, the best is rendered in full and taught, and the choice is taught how well
+    each fits. What one silhouette cannot tell, such as front from rear, many images together can: the choice is by the image.
+    """
+    count, reach = config.hypotheses, config.mask_growth
+    mask = functional.max_pool2d(mask[:, None], 2 * reach + 1, stride=1, padding=reach)[:, 0]
+    with torch.no_grad():
+        R = viewpoint_to_matrix(angles.azimuth, angles.elevation, torch.zeros_like(angles.azimuth)).flatten(0, 1)
+        small = functional.interpolate(mask[:, None], (config.hypothesis_size,) * 2, mode="area")[:, 0]
+        shown = project(voxels.repeat_interleave(count, 0), R, config.hypothesis_size, config)
+        fit = consistency_loss(shown, small.repeat_interleave(count, 0), config).unflatten(0, (-1, count))
+        target = torch.softmax(-fit / config.temperature, dim=1)
+        any_one = torch.randint_like(fit[:, 0], count).long()
+        explores = torch.rand_like(fit[:, 0]) < config.explored
+        taught = torch.where(explores, any_one, fit.argmin(1))
+    R = chosen_rotation(angles, taught)
+    consistency = consistency_loss(project(voxels, R, mask.shape[-1], config), mask, config).mean()
+    return consistency, functional.cross_entropy(angles.choice, target)
+
+
+def chosen_rotation(angles: Angles, index: Int[Tensor, "b"]) -> Float[Tensor, "b 3 3"]:
+    """R_camera_object of one hypothesis an image."""
+    azimuth, elevation = (x.gather(1, index[:, None])[:, 0] for x in (angles.azimuth, angles.elevation))
+    return viewpoint_to_matrix(azimuth, elevation, torch.zeros_like(azimuth))
+
+
+# --- method --------------------------------------------------------------------------------------------------------
+
+
+class SelfConsistency(nn.Module):
+    """Liao 2019. Without a pose branch (`pose="none"`) a prediction's R and posed voxels are nan."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        self.network = PoseAwareNetwork(config)
+
+    def stages(self, train: ImageSet, val: ImageSet, natural: ImageSet | None = None) -> Iterator["Training"]:
+        """One: everything is learnt together. Natural images have no voxels and are not used."""
+        yield Training(self, train, val)
+
+    def predict(self, images: Float[Tensor, "b c h w"]) -> Prediction:
+        """The mean of the shape code is decoded, and the hypothesis with the highest logit is the pose."""
+        image_tensors.check_images(images, self.config.image_size)
+        self.eval()
+        with torch.inference_mode():
+            output = self.network(images)
+            voxels = torch.sigmoid(output.voxel_logits)
+            R = voxels.new_full((len(voxels), 3, 3), torch.nan)
+            if output.angles is not None:
+                R = chosen_rotation(output.angles, output.angles.choice.argmax(1))
+            t = R.new_tensor([0, 0, self.config.distance]).expand(len(R), -1)
+            parts = (voxels, R, t, pose_voxels(voxels, R), torch.sigmoid(output.mask_logits))
+        return Prediction(*(part.cpu().numpy() for part in parts))
+
+
+def pose_voxels(voxels: Float[Tensor, "b q q q"], R: Float[Tensor, "b 3 3"]) -> Float[Tensor, "b p p p"]:
+    """Eq. 7: the grid turned about its centre, in a grid half as wide again of cells of the same size."""
+    margin = voxels.shape[-1] // 4
+    return warp(functional.pad(voxels, (margin,) * 6), R)
+
+
+# --- training (section 2.3) ----------------------------------------------------------------------------------------
+
+
+class Training:
+    """Eq. 12 to 14 in one update. The sets' true rotations are read by `validate` alone, and not for its score."""
+
+    def __init__(self, method: SelfConsistency, train: ImageSet, val: ImageSet):
+        config = method.config
+        check_set(train, "training", config)
+        check_set(val, "validation", config)
+        self.name, self.steps = "self_consistency", config.steps
+        self.method, self.config, self.train = method, config, train
+        self.masks = image_tensors.small_masks(train.masks, config.mask_size)
+        self.val = subset(val, image_tensors.spread(len(val), config.validation_images))
+        self.val_masks = image_tensors.small_masks(self.val.masks, config.mask_size)
+        self.networks: dict[str, nn.Module] = {"network": method.network}
+        self.optimizers: dict[str, Optimizer] = {"all": Adam(method.parameters(), lr=config.learning_rate)}
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.method.parameters()).device
+
+    def batch(self, rng: np.random.Generator) -> Mapping[str, Tensor]:
+        """Images (b, 3, s, s) with their colours shifted, masks (b, p, p) and voxels (b, q, q, q), float32."""
+        rows = rng.integers(len(self.train), size=self.config.batch_size)
+        return {
+            "image": image_tensors.shifted_colours(self.train.images[rows], rng, self.config.colour_shift),
+            "mask": torch.from_numpy(self.masks[rows].astype(np.float32)),
+            "voxels": torch.from_numpy(self.train.voxels[self.train.objects[rows]].astype(np.float32)),
+        }
+
+    def step(self, number: int, batch: Mapping[str, Tensor], update: Update) -> dict[str, float | Tensor]:
+        config, optimizer = self.config, self.optimizers["all"]
+        done = number / max(self.steps - 1, 1)
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate ** (1 - done) * config.last_learning_rate**done
+        self.method.train()
+        output: Output = self.networks["network"](batch["image"])
+        losses = {
+            "voxels": voxel_loss(output.voxel_logits, batch["voxels"], config.lambda_positive),
+            "mask": functional.binary_cross_entropy_with_logits(output.mask_logits, batch["mask"]),
+            "kl": config.lambda_kl * divergence(output.shape_mean, output.shape_log_variance),
+        }
+        if output.angles is not None:
+            consistency, choice = pose_loss(output.angles, batch["voxels"], batch["mask"], config)
+            losses |= {"consistency": consistency, "choice": config.lambda_choice * choice}
+        loss = torch.stack(list(losses.values())).sum()
+        update(loss, optimizer)
+        return {"loss": loss.detach(), **{name: value.detach() for name, value in losses.items()}}
+
+    def validate(self) -> dict[str, float]:
+        """Means over the images: IoU of voxels and masks at 0.5, and errors of the pose in degrees.
+
+        The score asks whether shape and pose together explain shape and mask; the true rotation does not enter it, or the
+        choice of a checkpoint would be supervision by pose.
+        """
+        parts = [self._validate(span) for span in np.array_split(np.arange(len(self.val)), -(-len(self.val) // 64))]
+        numbers = {name: float(np.concatenate([part[name] for part in parts]).mean()) for name in parts[0]}
+        return numbers | {"score": numbers["voxel_iou"] + numbers.get("projection_iou", 0.0)}
+
+    def _validate(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        mask, R = self.val_masks[rows], self.val.R[rows]
+        found = self.method.predict(image_tensors.to_images(self.val.images[rows], self.device))
+        filled = found.voxels > 0.5
+        numbers = {
+            "voxel_iou": metrics.voxel_iou(filled, self.val.voxels[self.val.objects[rows]]),
+            "mask_iou": metrics.mask_iou(found.mask > 0.5, mask),
+        }
+        if self.config.pose == "none":
+            return numbers
+        return numbers | {
+            "projection_iou": metrics.mask_iou(self._projected(filled, found.R) > 0.5, mask),
+            "rotation_error_deg": metrics.rotation_angle_deg(found.R, R),
+            "half_turn_error_deg": metrics.half_turn_error_deg(found.R, R),
+            "elevation_error_deg": metrics.elevation_error_deg(found.R, R),
+        }
+
+    def _projected(self, filled: np.ndarray, R: np.ndarray) -> np.ndarray:
+        """P(y, p) of shapes cut at 0.5: along a ray many small probabilities would add up to a silhouette."""
+        grid, turn = torch.from_numpy(filled).float(), torch.from_numpy(R).nan_to_num()
+        return project(grid, turn, self.config.mask_size, self.config).numpy()
+
+    def picture(self) -> np.ndarray:
+        """Fig. 2: image, true and predicted mask, projection, true and predicted shape, and both as the camera sees them."""
+        rows = image_tensors.spread(len(self.val), 6)
+        found = self.method.predict(image_tensors.to_images(self.val.images[rows], self.device))
+        shown, true = self._projected(found.voxels > 0.5, found.R), self.val.voxels[self.val.objects[rows]]
+        true_posed = pose_voxels(torch.from_numpy(true).float(), torch.from_numpy(self.val.R[rows])).numpy()
+        fixed = viewpoint_to_matrix(*torch.deg2rad(torch.tensor([35.0, 20.0, 0.0]))).numpy()
+        cells, labels = [], []
+        for i, row in enumerate(rows):
+            cells += [self.val.images[row], *map(pictures.grey, (self.val_masks[row], found.mask[i], shown[i]))]
+            cells += [pictures.solid(grid[i], fixed) for grid in (true.astype(np.float32), found.voxels)]
+            cells += [pictures.solid(grid[i], np.eye(3)) for grid in (true_posed, found.posed)]
+            labels += ["image", "true mask", "mask", "projection", "true shape", "shape", "true, posed", "posed"]
+        return contact_sheet(cells, labels, columns=8, cell=pictures.CELL)
+
+
+def check_set(images: ImageSet, role: str, config: Config) -> None:
+    """Raise InputError for a set that the configuration cannot learn from."""
+    size = config.image_size
+    image_tensors.check_rows(images, role, size, config.voxel_side)
+    K = np.array([[config.focal * size, 0, size / 2], [0, config.focal * size, size / 2], [0, 0, 1]])
+    if not np.allclose(images.K, K, atol=0.1) or not np.allclose(images.t, [0, 0, config.distance], atol=1e-3):
+        raise InputError(f"the {role} set has other cameras than the configuration; render it as a turntable")

@@ -1,0 +1,334 @@
+"""Protocols: a perfect method has a perfect table, known mistakes give known numbers, and nothing is left unsaid."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from monoform.data.image_sets import of_category
+from monoform.errors import InputError, NumericError
+from monoform.evaluate import (
+    MACRO,
+    POOLED,
+    Evaluation,
+    Liao2019Protocol,
+    Zhu2017Protocol,
+    evaluate_liao2019,
+    evaluate_reconstruction,
+    evaluate_zhu2017,
+    joined,
+    posed_grid,
+    true_posed,
+)
+from monoform.interfaces import ImageSet, Method, Prediction
+from monoform.metrics import HALF_TURN
+from monoform.projection.rays import ray_silhouette
+from monoform.projection.voxel_max import voxel_max
+from monoform.rotations import viewpoint_to_matrix
+
+PX = 64
+FAST = {"resamples": 50, "batch_size": 4}
+LIAO, ZHU = Liao2019Protocol(**FAST), Zhu2017Protocol(**FAST)
+
+
+class Oracle(nn.Module):
+    """A stand-in that reads an image's row from its first pixel and says what it is given for it."""
+
+    def __init__(self, said: Prediction):
+        super().__init__()
+        self.config, self.said = None, said
+
+    def stages(self, train: ImageSet, val: ImageSet, natural: ImageSet | None = None):
+        return iter(())
+
+    def predict(self, images: torch.Tensor) -> Prediction:
+        rows = (images[:, 0, 0, 0] * 255).round().long().numpy()
+        return Prediction(*(getattr(self.said, name)[rows] for name in ("voxels", "R", "t", "posed", "mask")))
+
+
+def blocks(rng: np.random.Generator, count: int, side: int) -> np.ndarray:
+    """Shapes of a body and a fin, within the grid's inner sphere and without symmetry."""
+    grids = np.zeros((count, side, side, side), bool)
+    low, high = side // 4, side - side // 4
+    for grid in grids:
+        a, b = rng.integers(1, side // 8 + 1, 2)
+        grid[low + a : high, low + b : high - b, side // 2 - 2 : side // 2 + 2] = True
+        grid[low : low + 3 + a, side // 2 : high, low + 2 : high - 2] = True
+    return grids
+
+
+def turns(azimuths_deg: np.ndarray, elevation_deg: float = 30.0) -> np.ndarray:
+    azimuth = torch.tensor(azimuths_deg, dtype=torch.float64).deg2rad()
+    elevation = torch.full_like(azimuth, elevation_deg).deg2rad()
+    return viewpoint_to_matrix(azimuth, elevation, torch.zeros_like(azimuth)).numpy().astype(np.float32)
+
+
+def marked(masks: np.ndarray) -> np.ndarray:
+    """Images that carry their row in the first pixel."""
+    images = np.repeat(masks[..., None], 3, axis=-1)
+    images[:, 0, 0] = np.arange(len(images))[:, None]
+    return images
+
+
+@pytest.fixture(scope="module")
+def turntable() -> ImageSet:
+    """Three objects in two categories, four views each, through MVC's camera; masks are the voxels' own projections."""
+    voxels = blocks(np.random.default_rng(0), 3, 32)
+    objects, R = np.repeat(np.arange(3), 4), turns(np.tile([0.0, 75.0, 180.0, 285.0], 3))
+    t, K = np.tile(np.float32([0, 0, 2]), (12, 1)), np.float32([[120, 0, 32], [0, 120, 32], [0, 0, 1]])
+    occupancy = torch.from_numpy(voxels[objects]).float()
+    shown = ray_silhouette(
+        occupancy, torch.from_numpy(R), torch.from_numpy(t), K=torch.from_numpy(K)[None], size_hw=(PX, PX),
+        near_far=(1.0, 3.0),
+    )  # fmt: skip
+    masks = np.where(shown.numpy() >= 0.5, 255, 0).astype(np.uint8)
+    return ImageSet(
+        marked(masks), masks, R, t, np.tile(K, (12, 1, 1)), objects, voxels, ("a", "b", "c"), ("car", "car", "chair"),
+        "shell",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def weak() -> ImageSet:
+    """Three objects, four views each, in weak perspective, shifted in the image."""
+    voxels = blocks(np.random.default_rng(1), 3, 30)
+    objects, R = np.repeat(np.arange(3), 4), turns(np.tile([10.0, 100.0, 200.0, 300.0], 3), 15.0)
+    t = np.tile(np.float32([0.1, -0.1, 5]), (12, 1))
+    flat = torch.from_numpy(t * np.float32([1, 1, 0]))
+    shown = voxel_max(torch.from_numpy(voxels[objects]).float(), torch.from_numpy(R), flat).numpy() >= 0.5
+    masks = np.kron(shown, np.ones((2, 2))).astype(np.uint8) * 255
+    return ImageSet(
+        marked(masks), masks, R, t, np.full((12, 3, 3), np.nan, np.float32), objects, voxels, ("a", "b", "c"),
+        ("car", "car", "chair"), "solid",
+    )  # fmt: skip
+
+
+def truth_of(images: ImageSet, mask_px: int) -> Prediction:
+    voxels = images.voxels[images.objects].astype(np.float32)
+    shift = images.t * np.float32([1, 1, 0])
+    posed = (posed_grid(voxels, images.R, voxels.shape[-1], shift) >= 0.5).astype(np.float32)
+    step = images.masks.shape[-1] // mask_px
+    mask = (images.masks[:, ::step, ::step] > 0).astype(np.float32)
+    return Prediction(voxels, images.R, images.t, posed, mask)
+
+
+def values(found: Evaluation, column: str = POOLED) -> dict[str, float]:
+    return {name: row[column].value for name, row in found.table.items()}
+
+
+# --- Liao 2019
+
+
+def test_a_perfect_method_has_perfect_tables(turntable):
+    found = evaluate_liao2019(Oracle(truth_of(turntable, PX)), turntable, turntable, LIAO)
+    for name, value in values(found).items():
+        if name.startswith("projection"):
+            assert value > 0.9, "projections at 48 px against masks of 64 px: high, but limited by resolution"
+        elif "iou" in name:
+            assert value == 1, name
+        else:
+            assert value == pytest.approx(0, abs=0.05), name
+    assert found.protocol["tuned_thresholds"] == {
+        name: {"voxels": 0.5, "posed": 0.5, "projection": found.protocol["tuned_thresholds"][name]["projection"]}
+        for name in ("car", "chair")
+    }
+
+
+def test_true_shape_in_true_pose_shows_the_resolution_ceiling_whatever_is_predicted(turntable):
+    said = truth_of(turntable, PX)
+    wrong = replace(said, voxels=np.zeros_like(said.voxels), R=said.R @ HALF_TURN.astype(np.float32))
+    perfect, found = (values(evaluate_liao2019(Oracle(s), turntable, None, LIAO)) for s in (said, wrong))
+    name = "projection_iou.true_shape.true_pose.fixed"
+    assert 0.9 < found[name] < 1
+    assert found[name] == perfect[name] == perfect["projection_iou.predicted_shape.predicted_pose.fixed"]
+    assert found["posed_iou.true_shape.true_pose.fixed"] == 1
+    assert found["voxel_iou.fixed"] == found["posed_iou.predicted_shape.true_pose.fixed"] == 0
+
+
+def test_poses_flipped_by_a_half_turn_give_the_known_numbers(turntable):
+    said = truth_of(turntable, PX)
+    flipped = np.arange(12) % 2 == 0
+    R = np.where(flipped[:, None, None], said.R @ HALF_TURN.astype(np.float32), said.R)
+    found = values(evaluate_liao2019(Oracle(replace(said, R=R)), turntable, None, LIAO))
+    assert found["rotation_error_deg"] == pytest.approx(90, abs=0.05)
+    assert found["rotation_error_deg.median"] == pytest.approx(90, abs=0.05)
+    assert found["half_turn_error_deg"] == pytest.approx(0, abs=0.05)
+    assert found["flipped"] == 0.5
+    assert found["elevation_error_deg"] == pytest.approx(0, abs=0.05)
+    for shape in ("predicted", "true"):
+        assert found[f"posed_iou.{shape}_shape.predicted_pose.fixed"] < 0.9
+        assert found[f"posed_iou.{shape}_shape.resolved_pose.fixed"] == 1
+
+
+def test_an_elevation_that_is_off_shows_as_such(turntable):
+    said = replace(truth_of(turntable, PX), R=turns(np.tile([0.0, 75.0, 180.0, 285.0], 3), 37.0))
+    found = values(evaluate_liao2019(Oracle(said), turntable, None, LIAO))
+    assert found["elevation_error_deg"] == pytest.approx(7, abs=1e-3)
+    assert found["azimuth_error_deg"] == pytest.approx(0, abs=1e-3)
+    assert found["flipped"] == 0
+
+
+def test_thresholds_are_tuned_on_validation_for_each_category(turntable):
+    said = truth_of(turntable, PX)
+    # Of cars every cell of the truth has 0.3 and every other 0.1; of chairs 0.9 and 0.6.
+    car = (np.array(turntable.categories)[turntable.objects] == "car")[:, None, None, None]
+    high, low = np.where(car, 0.3, 0.9), np.where(car, 0.1, 0.6)
+    said = replace(said, voxels=np.where(said.voxels > 0, high, low).astype(np.float32))
+    found = evaluate_liao2019(Oracle(said), turntable, turntable, LIAO)
+    tuned = {name: row["voxels"] for name, row in found.protocol["tuned_thresholds"].items()}
+    assert tuned == {"car": 0.3, "chair": 0.61}
+    assert found.table["voxel_iou.tuned"][POOLED].value == 1
+    assert found.table["voxel_iou.fixed"]["car"].value == 0
+    without = evaluate_liao2019(Oracle(said), turntable, None, LIAO)
+    assert without.protocol["tuned_thresholds"] == {}
+    assert "voxel_iou.tuned" not in without.table
+
+
+def test_a_category_without_validation_images_is_named(turntable):
+    cars = replace(turntable, categories=("car", "car", "car"))
+    with pytest.raises(InputError, match="no validation images of chair"):
+        evaluate_liao2019(Oracle(truth_of(turntable, PX)), turntable, cars, LIAO)
+
+
+def test_a_method_without_poses_is_measured_by_its_shapes_alone(turntable):
+    said = truth_of(turntable, PX)
+    blind = replace(said, R=np.full_like(said.R, np.nan), posed=np.full_like(said.posed, np.nan))
+    found = evaluate_liao2019(Oracle(blind), turntable, turntable, LIAO)
+    assert set(found.table) == {"mask_iou", "voxel_iou.fixed", "voxel_iou.tuned"}
+    assert found.table["voxel_iou.tuned"][POOLED].value == 1
+
+
+def test_macro_and_pooled_means_are_told_apart(turntable):
+    said = truth_of(turntable, PX)
+    voxels = said.voxels.copy()
+    voxels[8:] = 0  # the chair's four of twelve images
+    row = evaluate_liao2019(Oracle(replace(said, voxels=voxels)), turntable, None, LIAO).table["voxel_iou.fixed"]
+    assert {name: cell.value for name, cell in row.items()} == pytest.approx(
+        {"car": 1, "chair": 0, MACRO: 0.5, POOLED: 2 / 3}
+    )
+    assert row["car"].low == row["car"].high == 1
+    assert row[POOLED].low < 2 / 3 < row[POOLED].high
+    assert (row[POOLED].images, row[POOLED].objects, row["chair"].objects) == (12, 3, 1)
+
+
+def test_what_cannot_be_measured_is_refused(turntable, weak):
+    said = truth_of(turntable, PX)
+    with pytest.raises(InputError, match="use the protocol zhu2017"):
+        evaluate_liao2019(Oracle(replace(said, t=0 * said.t)), turntable, None, LIAO)
+    half_nan = said.R.copy()
+    half_nan[3] = np.nan
+    for name, broken in (("R", half_nan), ("voxels", np.full_like(said.voxels, np.nan))):
+        with pytest.raises(NumericError, match=f"NaN or infinity in '{name}'"):
+            evaluate_liao2019(Oracle(replace(said, **{name: broken})), turntable, None, LIAO)
+    with pytest.raises(InputError, match="32 cells a side, the method's 30"):
+        evaluate_liao2019(Oracle(truth_of(weak, 30)), turntable, None, LIAO)
+    with pytest.raises(InputError, match="no images"):
+        evaluate_liao2019(Oracle(said), replace(turntable, images=turntable.images[:0]), None, LIAO)
+
+
+# --- Zhu 2017
+
+
+def test_a_perfect_method_has_average_precision_one(weak):
+    found = evaluate_zhu2017(Oracle(truth_of(weak, 30)), weak, ZHU)
+    for name, value in values(found, MACRO).items():
+        assert value == pytest.approx(0 if "error" in name or name == "flipped" else 1, abs=0.05), name
+    assert {"ap_2d", "ap_3d.aligned", "ap_3d.posed", "accuracy"} <= set(found.table)
+
+
+def test_the_pose_aware_truth_is_shifted_as_the_silhouette_is(weak):
+    said = truth_of(weak, 30)
+    unmoved = posed_grid(said.voxels, weak.R, 30)
+    found = values(evaluate_zhu2017(Oracle(replace(said, posed=unmoved)), weak, ZHU))
+    assert found["ap_3d.posed"] < 0.8
+    # Seen along the optical axis, the truth's silhouette is the mask.
+    assert np.array_equal(said.posed.max(1) > 0, said.mask > 0)
+
+
+def test_a_guess_without_knowledge_has_the_share_of_filled_cells(weak):
+    said = truth_of(weak, 30)
+    flat = replace(said, voxels=np.full_like(said.voxels, 0.3))
+    found = evaluate_zhu2017(Oracle(flat), weak, ZHU)
+    assert found.per_image["ap_3d.aligned"] == pytest.approx(said.voxels.mean((1, 2, 3)), abs=1e-6)
+
+
+def test_natural_images_and_systems_without_a_pose_have_what_they_can(weak):
+    said = truth_of(weak, 30)
+    unknown = np.full((12, 3, 3), np.nan, np.float32)
+    natural = replace(weak, R=unknown, K=unknown, t=unknown[:, 0], voxels=np.zeros((3, 0, 0, 0), bool), voxel_kind="")
+    assert set(evaluate_zhu2017(Oracle(said), natural, ZHU).table) == {"ap_2d"}
+    none = {name: np.full_like(getattr(said, name), np.nan) for name in ("voxels", "R", "t")}
+    found = evaluate_zhu2017(Oracle(replace(said, **none)), weak, ZHU)
+    assert set(found.table) == {"ap_2d", "ap_3d.posed"}
+
+
+def test_bigger_masks_of_a_method_are_brought_to_the_grids_side(weak):
+    said = truth_of(weak, 30)
+    large = replace(said, mask=np.kron(said.mask, np.ones((2, 2))).astype(np.float32))
+    assert evaluate_zhu2017(Oracle(large), weak, ZHU).table["ap_2d"][POOLED].value == 1
+
+
+class Autoencoder(nn.Module):
+    """Gives back what it is given, and remembers it."""
+
+    def __init__(self, system: str):
+        super().__init__()
+        self.config, self.given = SimpleNamespace(system=system), []
+
+    def reconstruct(self, voxels: torch.Tensor) -> torch.Tensor:
+        self.given.append(voxels.numpy())
+        return voxels
+
+
+def test_coupled_systems_reconstruct_posed_shapes_and_others_aligned_ones(weak):
+    for system, truth in (
+        ("3D-VAE", weak.voxels[weak.objects]),
+        ("coupled-3D-VAE", true_posed(weak, np.arange(12), 30, ZHU)),
+    ):
+        method = Autoencoder(system)
+        assert evaluate_reconstruction(method, weak, ZHU).table["ap_v2v"][MACRO].value == 1
+        assert np.array_equal(np.concatenate(method.given) > 0.5, truth)
+
+
+# --- shared
+
+
+def test_methods_of_a_category_each_are_measured_as_one(turntable):
+    rng = np.random.default_rng(0)
+    said = truth_of(turntable, PX)
+    said = replace(said, voxels=np.clip(said.voxels * rng.random(said.voxels.shape), 0, 1).astype(np.float32))
+    method = Oracle(said)
+    parts = [evaluate_liao2019(method, of_category(turntable, name), turntable, LIAO) for name in ("car", "chair")]
+    together, apart = evaluate_liao2019(method, turntable, turntable, LIAO), joined(parts, LIAO)
+    for column in ("car", "chair", MACRO, POOLED):
+        assert values(apart, column) == pytest.approx(values(together, column))
+    assert apart.table["voxel_iou.fixed"][POOLED].objects == 3
+    assert apart.protocol["tuned_thresholds"] == together.protocol["tuned_thresholds"]
+
+
+def test_the_record_holds_every_choice_and_the_same_run_the_same_numbers(weak):
+    first, second = (evaluate_zhu2017(Oracle(truth_of(weak, 30)), weak, ZHU) for _ in range(2))
+    assert first.record() == second.record()
+    protocol = first.record()["protocol"]
+    assert protocol["name"] == "zhu2017"
+    assert {"true_threshold", "mask_px", "accuracy_deg", "resamples", "level", "seed", "images", "objects"} <= set(
+        protocol
+    )
+    assert len(first.categories) == len(first.objects) == 12
+    assert isinstance(Oracle(truth_of(weak, 30)), Method)
+
+
+def test_a_posed_grid_keeps_cells_and_centre():
+    grid = np.zeros((1, 4, 4, 4), np.float32)
+    grid[0, 3, 0, 2] = 1
+    wide = posed_grid(grid, np.eye(3, dtype=np.float32)[None], 8)
+    assert np.argwhere(wide[0]).tolist() == [[5, 2, 4]]
+    quarter = np.array([[[0, -1, 0], [1, 0, 0], [0, 0, 1]]], np.float32)  # x to y
+    assert np.argwhere(posed_grid(grid, quarter, 4)[0] > 0.5).tolist() == [[3, 2, 3]]
+    moved = posed_grid(grid, np.eye(3, dtype=np.float32)[None], 8, np.array([[0.25, 0.5, 0.0]], np.float32))
+    assert np.argwhere(moved[0] > 0.5).tolist() == [[5, 4, 5]]
+    with pytest.raises(ValueError, match="cannot stand at the middle"):
+        posed_grid(grid, quarter, 7)
