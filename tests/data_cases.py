@@ -47,6 +47,7 @@ def sample(number: int, view: int) -> Sample:
         voxel_kind="solid",
         voxel_frame=(0.5, np.array([0.1, 0.0, 0.0])),
         depth=np.where(taken.mask > 0.5, taken.t[2], np.inf).astype(np.float32),
+        box_xyxy=np.array([3.25, 2.0, SIDE - 1.5, SIDE]),
         keypoints={"corner": np.array([0.1, 0.2, 0.3]), "none": np.full(3, np.nan)},
     )
 

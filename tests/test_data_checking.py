@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_cases import SIDE, Counting, TinySet, damaged, sample, shape
-from monoform.data.checking import check, silhouette_iou
+from monoform.data.checking import box_fault, check, silhouette_iou
 from monoform.data.duplicates import (
     difference_hash,
     mesh_descriptor,
@@ -137,12 +137,42 @@ def test_a_compressed_brighter_copy_is_a_near_duplicate_across_splits() -> None:
     def brighter(found: Sample) -> Sample:
         image = np.clip(sample(0, 0).image.astype(int) + 4, 0, 255).astype(np.uint8)
         rng = np.random.default_rng(0)
-        return replace(found, image=np.clip(image + rng.integers(-2, 3, image.shape), 0, 255).astype(np.uint8))
+        image = np.clip(image + rng.integers(-2, 3, image.shape), 0, 255).astype(np.uint8)
+        return replace(found, image=image, mesh=None, voxels=None)
 
     record, verdict = report(TinySet(splits=TRAIN_VAL, change={2: brighter}))
     assert verdict == "flawed"
     (pair,) = record["duplicates"]["pairs"]
     assert (pair["kind"], pair["exact"], pair["first"], pair["second"]) == ("picture", False, "bar-000.0", "bar-001.0")
+
+
+def test_a_render_that_looks_like_one_of_another_shape_is_no_duplicate() -> None:
+    def brighter(found: Sample) -> Sample:
+        return replace(found, image=np.minimum(sample(0, 0).image, 251) + np.uint8(4))
+
+    assert report(TinySet(splits=TRAIN_VAL, change={2: brighter}))[1] == "ok"
+
+
+def test_objects_of_one_photo_are_no_copies_but_one_region_twice_is() -> None:
+    def on_the_photo(shift: float):
+        return lambda found: Sample(found.item, sample(0, 0).image, box_xyxy=np.array([1.0 + shift, 2, 30, 40]))
+
+    split = dict.fromkeys(range(6), "train")
+    two = report(TinySet(splits=split, change={0: on_the_photo(0), 1: on_the_photo(5)}))[0]
+    assert two["duplicates"]["pairs"] == []
+    twice = report(TinySet(splits=split, change={0: on_the_photo(0), 1: on_the_photo(0)}))[0]
+    assert twice["duplicates"]["exact"] == 1
+
+
+def test_a_model_that_stands_for_many_objects_is_neither_leakage_nor_compared() -> None:
+    def stand_in(found: Sample) -> Sample:
+        item = replace(found.item, flags=found.item.flags | {"approximate"})
+        return replace(found, item=item, mesh=shape(7), voxels=None)
+
+    record, verdict = report(TinySet(splits=TRAIN_VAL, change=dict.fromkeys(range(6), stand_in)))
+    assert verdict == "ok"
+    assert record["silhouettes"]["compared"] == 0
+    assert record["duplicates"]["pairs"] == []
 
 
 def test_a_wrong_pose_is_the_worst_item() -> None:
@@ -154,6 +184,71 @@ def test_a_wrong_pose_is_the_worst_item() -> None:
     assert record["silhouettes"]["worst"][0]["id"] == "bar-001.1"
     assert record["silhouettes"]["below"] == 1
     assert report(TinySet(change={3: turned}), min_iou=0.0)[1] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("box", "fault"),
+    [
+        ((10, 5, 10, 20), "inside out"),
+        ((10, 25, 30, 20), "inside out"),
+        ((-1.5, 5, 30, 20), "reaches 1.5 pixels out of the image of 48 x 48"),
+        ((10, 5, 30, SIDE + 2), "reaches 2 pixels"),
+        ((60, 5, 70, 20), "reaches 22 pixels"),
+    ],
+)
+def test_a_wrong_box_is_a_flaw(box: tuple[float, ...], fault: str) -> None:
+    record, verdict = report(TinySet(change={3: lambda found: replace(found, box_xyxy=np.array(box, float))}))
+    assert verdict == "flawed"
+    (wrong,) = record["wrong_boxes"]
+    assert wrong["id"] == "bar-001.1"
+    assert fault in wrong["error"]
+
+
+@pytest.mark.parametrize("box", [(0, 0, SIDE, SIDE), (-1, -1, SIDE + 1, SIDE + 1), (4.5, 5, 5, 6)])
+def test_a_box_within_the_image_or_a_pixel_beyond_is_right(box: tuple[float, ...]) -> None:
+    found = replace(sample(0, 0), box_xyxy=np.array(box, float))
+    assert box_fault(found) == ""
+    assert box_fault(replace(found, image=None)) == ""
+    assert box_fault(replace(found, box_xyxy=None)) == ""
+
+
+@pytest.mark.parametrize(("flags", "verdict"), [((), "flawed"), (("truncated",), "ok")])
+def test_a_mask_of_the_whole_picture_is_a_flaw_where_no_mesh_tells(flags: tuple[str, ...], verdict: str) -> None:
+    def full(found: Sample) -> Sample:
+        item = replace(found.item, flags=frozenset(flags))
+        return replace(found, item=item, mask=np.ones_like(found.mask), mesh=None)
+
+    record, found = report(TinySet(splits=dict.fromkeys(range(6), "train"), change={2: full}))
+    assert (record["full_masks"], found) == (["bar-001.0"] * (verdict == "flawed"), verdict)
+
+
+def test_an_id_of_two_items_is_a_flaw() -> None:
+    class Twice(TinySet):
+        def items(self):
+            return [replace(item, id="twin" if i in (1, 4) else item.id) for i, item in enumerate(super().items())]
+
+    record, verdict = report(Twice())
+    assert (record["repeated_ids"], verdict) == (["twin"], "flawed")
+
+
+def test_a_copy_in_another_split_is_seen_beside_one_without_a_split() -> None:
+    plain = np.full((SIDE, SIDE, 3), 90, np.uint8)
+    plain[:4] = 80
+    same = {i: lambda found: Sample(found.item, plain) for i in (0, 2, 4)}
+    record, verdict = report(TinySet(splits={2: "train", 3: "train", 4: "val", 5: "val"}, change=same))
+    assert verdict == "flawed"
+    assert record["duplicates"]["exact"] == 2
+    assert record["duplicates"]["near"] == 0
+    assert record["duplicates"]["across_splits"] == 1
+
+
+def test_equal_entries_are_never_called_similar() -> None:
+    images = [sample(0, 0).image] * 4
+    hashes, small = (np.stack([work(image) for image in images]) for work in (difference_hash, thumbnail))
+    assert all(pair.exact for pair in similar_pictures(list("aaaa"), hashes, small))
+    assert len(similar_pictures(list("aaaa"), hashes, small)) == 3
+    descriptors = np.stack([mesh_descriptor(shape(0))] * 4)
+    assert [pair.exact for pair in similar_shapes(list("aaaa"), descriptors, 0.02)] == [True] * 3
 
 
 def test_occluded_items_are_not_compared() -> None:
@@ -257,6 +352,17 @@ def test_whatever_a_sample_has_is_shown(names: tuple[str, ...]) -> None:
     panels = item_picture(little)
     assert panels.shape[1] == PANEL * (len(names) - ({"image", "mask"} <= set(names)))
     assert panels.std() > 3
+
+
+def test_the_box_is_drawn_where_it_lies() -> None:
+    found = replace(sample(0, 0), mesh=None, voxels=None, mask=None, image=np.zeros((SIDE, SIDE // 2, 3), np.uint8))
+    scale = PANEL / SIDE
+    drawn = item_picture(replace(found, box_xyxy=np.array([6.0, 12.0, 18.0, 36.0]))).max(axis=2) > 128
+    rows, columns = np.nonzero(drawn)
+    left = PANEL / 4
+    edges = [columns.min(), rows.min(), columns.max(), rows.max()]
+    np.testing.assert_allclose(edges, [left + 6 * scale, 12 * scale, left + 18 * scale, 36 * scale], atol=1)
+    assert not drawn[rows.min() + 2 : rows.max() - 1, columns.min() + 2 : columns.max() - 1].any()
 
 
 def test_voxels_become_a_closed_mesh_in_the_object_frame() -> None:

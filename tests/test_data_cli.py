@@ -81,6 +81,9 @@ def test_a_kind_is_kept_apart_from_the_mixture() -> None:
         ({"categories": ["car", "chair"], "kind": "suv"}, "belongs to one category"),
         ({"count": 0}, "count 0"),
         ({"size": 4}, "size 4"),
+        ({"size": 2049}, "size 2049: give 16 to 2048"),
+        ({"count": 10_000, "views": 1000}, "items 10000000"),
+        ({"seed": -1}, "seed -1"),
         ({"voxels": 1000}, "voxels 1000"),
         ({"cameras": "none"}, "no cameras 'none'"),
         ({"backgrounds": Path("missing")}, "missing"),
@@ -165,7 +168,7 @@ def test_check_tells_flaws_and_damage_by_the_exit_code(cars: Path, tmp_path: Pat
     out, err = capsys.readouterr()
     assert "car-000001-00/image.png" in out
     assert "verdict: unusable" in out
-    assert "left out: car-000001-00" in err
+    assert "cannot be used: car-000001-00" in err
     assert main(["data", "check", "--root", str(cars), "--min-iou", "1", "--quiet"]) == 5
     assert main(["data", "check", "--root", str(tmp_path / "missing")]) == 4
 
@@ -189,6 +192,7 @@ def test_show_writes_a_sheet(cars: Path, tmp_path: Path, capsys: pytest.CaptureF
         ["convert", "--root", "x", "-o", "x"],
         ["convert", "--from", "nothing", "--root", "x", "-o", "y"],
         ["check", "--root", "x", "--min-iou", "2"],
+        ["check", "--root", "x", "-o", "none/report.json"],
         ["check", "--from", "coco", "--root", "x", "--shapenet", "y"],
         ["show", "--root", "x", "-o", "sheet.gif"],
         ["show", "--root", "x", "--count", "0"],
@@ -205,7 +209,7 @@ def test_options_that_cannot_be_meant_are_refused(arguments: list[str], tmp_path
 def test_every_reader_has_its_name_on_the_command_line() -> None:
     from typing import get_args
 
-    from monoform.cli.data import SourceName
+    from monoform.cli.data_sources import SourceName
     from monoform.data.readers import SOURCES
 
     assert set(get_args(SourceName)) == {"own", *SOURCES}
@@ -273,12 +277,18 @@ def test_the_table_lists_a_few_of_many() -> None:
                    "category_splits": {"/": 2}},
         "bad": [],
         "changed_files": [],
+        "wrong_boxes": [{"id": "c", "error": "the box is inside out"}],
+        "full_masks": ["d"],
+        "repeated_ids": [],
         "objects_in_two_splits": [],
         "duplicates": {"exact": 30, "near": 0, "across_splits": 30, "pairs": pairs},
         "silhouettes": {"compared": 0, "mean_iou": None, "min_iou": 0.9, "below": 0, "worst": []},
     }  # fmt: skip
     lines = table(record).splitlines()
     assert "duplicates across splits: 30" in lines
-    assert "  same picture: a9 and b9" in lines
+    assert "  equal picture: a9 and b9" in lines
+    assert "  c: the box is inside out" in lines
+    assert lines[lines.index("masks of the whole picture: 1") + 1] == "  d"
+    assert "ids of two items: none" in lines
     assert "  and 20 more" in lines
-    assert "  same picture: a10 and b10" not in lines
+    assert "  equal picture: a10 and b10" not in lines

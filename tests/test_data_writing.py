@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import tarfile
+import zipfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_cases import Counting, TinySet, damaged, shape
+from data_cases import SIDE, Counting, TinySet, damaged, shape
 from monoform.data.bad_items import TooManyBadError
-from monoform.data.encoding import Choices, decode, encode, plain_name
+from monoform.data.encoding import Choices, decode, encode, encode_npz, plain_name
 from monoform.data.reading import open_own
 from monoform.data.samples import Item, Sample, Source
 from monoform.data.shards import write_shard
@@ -47,7 +49,7 @@ def test_a_written_set_gives_back_every_sample(tmp_path: Path, shard_size: int) 
     for index, item in enumerate(own.items()):
         one, two = source.load(expected[item.id]), own.load(index)
         assert (item.object_id, item.category, item.flags) == (one.item.object_id, "bar", one.item.flags)
-        for name in ("image", "R", "t", "K", "voxels", "depth"):
+        for name in ("image", "R", "t", "K", "voxels", "depth", "box_xyxy"):
             np.testing.assert_array_equal(getattr(two, name), getattr(one, name), err_msg=name)
         np.testing.assert_allclose(two.mask, one.mask, atol=0.5 / 255 + 1e-6)
         np.testing.assert_allclose(two.mesh.vertices, one.mesh.vertices, atol=1e-7)
@@ -65,7 +67,7 @@ def test_a_written_set_gives_back_every_sample(tmp_path: Path, shard_size: int) 
 def test_a_sample_with_little_in_it_is_read_back_with_as_little() -> None:
     item = Item("a", "a", "")
     back = decode(encode(Sample(item, mesh=shape(0)), Choices()), item, "a")
-    assert [getattr(back, name) is None for name in ("image", "mask", "R", "K", "voxels", "depth")] == [True] * 6
+    assert [getattr(back, name) is None for name in ("image", "mask", "K", "voxels", "depth", "box_xyxy")] == [True] * 6
     assert back.mesh is not None
 
 
@@ -93,6 +95,17 @@ def test_only_a_split_or_a_category_is_opened(tmp_path: Path) -> None:
     own = open_own(tmp_path / "set", split="train", category="bar")
     np.testing.assert_array_equal(own.load(0).image, TinySet().load(2).image)
     assert open_own(tmp_path / "set", category="cup").items() == []
+    with pytest.raises(InputError, match="no split 'foo'; give test or train"):
+        open_own(tmp_path / "set", split="foo")
+
+
+def test_a_category_goes_by_either_name(tmp_path: Path) -> None:
+    class Sofas(TinySet):
+        def items(self) -> list[Item]:
+            return [replace(item, category="sofa") for item in super().items()]
+
+    write(Sofas(), tmp_path / "set")
+    assert len(open_own(tmp_path / "set", category="couch").items()) == 6
 
 
 # --- the same bytes ----------------------------------------------------------------------------------------------
@@ -184,6 +197,36 @@ def test_a_foreign_folder_is_refused_and_its_files_are_kept_with_force(tmp_path:
     assert len(open_own(tmp_path).items()) == 6
 
 
+@pytest.mark.parametrize("of_a_set", [False, True])
+def test_force_removes_only_what_a_set_consists_of(tmp_path: Path, of_a_set: bool) -> None:
+    if of_a_set:
+        write(TinySet(shapes=2), tmp_path)
+    mine = [tmp_path / name for name in ("samples/a.jpg", "samples/holiday/b.jpg", "objects/c.txt", "shards/d/e.tar")]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name)
+    write(TinySet(), tmp_path, force=True)
+    assert [path.read_text() for path in mine] == [path.name for path in mine]
+    for path in mine:
+        path.unlink()
+    for name in ("samples/holiday", "shards/d", "shards"):
+        (tmp_path / name).rmdir()
+    write(TinySet(), tmp_path.with_name("new"))
+    assert contents(tmp_path) == contents(tmp_path.with_name("new"))
+
+
+def test_two_processes_do_not_write_one_folder(tmp_path: Path) -> None:
+    import fcntl
+
+    (tmp_path / "set").mkdir()
+    descriptor = os.open(tmp_path / "set", os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with pytest.raises(InputError, match="another process"):
+        write(TinySet(), tmp_path / "set", force=True)
+    os.close(descriptor)
+    assert len(write(TinySet(), tmp_path / "set").items()) == 6
+
+
 def test_another_set_is_refused_and_replaced_with_force(tmp_path: Path) -> None:
     write(TinySet(shapes=3), tmp_path / "set")
     with pytest.raises(InputError, match=r"another set.*--force"):
@@ -209,8 +252,15 @@ def test_a_source_without_items_or_with_two_of_one_name_is_refused(tmp_path: Pat
         def items(self) -> list[Item]:
             return [Item("Car", "1", "car"), Item("car", "2", "car")]
 
-    with pytest.raises(InputError, match="ids must differ"):
+    with pytest.raises(InputError, match=r"'Car' and 'car' differ in capitals only"):
         write(Twice(), tmp_path / "set")
+
+    class Same(TinySet):
+        def items(self) -> list[Item]:
+            return [Item("car", "1", "car"), Item("car", "2", "car")]
+
+    with pytest.raises(InputError, match="two items are called 'car'; ids must differ"):
+        write(Same(), tmp_path / "set")
 
 
 # --- bad items ---------------------------------------------------------------------------------------------------
@@ -306,7 +356,12 @@ def test_damaged_shards_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("header", "cause"),
-    [("{", "not valid JSON"), ("[]", "not a data set"), ('{"format": "other"}', "not a data set")],
+    [
+        ("{", "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+        ("[]", "not a data set"),
+        ('{"format": "other"}', "not a data set"),
+    ],
 )
 def test_a_header_that_is_none_is_refused(tmp_path: Path, header: str, cause: str) -> None:
     (tmp_path / "dataset.json").write_text(header)
@@ -335,6 +390,99 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
         open_own(tmp_path / "set")
 
 
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (lambda lines: lines[:4], "other items"),
+        (lambda lines: [*lines, lines[0]], "twice"),
+        (lambda lines: [lines[0].replace(b'"bar"', b'"rod"'), *lines[1:]], "other items"),
+        (lambda lines: [*lines[:5], b"[" * 100_000], "line 6"),
+    ],
+)
+def test_a_listing_that_is_not_the_one_written_is_refused(tmp_path: Path, change, cause: str) -> None:
+    write(TinySet(), tmp_path / "set")
+    file = tmp_path / "set/items.jsonl"
+    file.write_bytes(b"".join(line + b"\n" for line in change(file.read_bytes().splitlines())))
+    with pytest.raises(InputError, match=cause) as caught:
+        open_own(tmp_path / "set")
+    assert "items.jsonl" in str(caught.value)
+
+
+def test_two_items_that_changed_places_in_the_list_cannot_be_used(tmp_path: Path) -> None:
+    write(TinySet(splits={0: "train", 2: "val", 4: "train"}), tmp_path / "set")
+    file = tmp_path / "set/items.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    lines[0]["split"], lines[2]["split"] = lines[2]["split"], lines[0]["split"]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    own = open_own(tmp_path / "set")
+    for index in (0, 2):
+        with pytest.raises(InputError, match=r"pose\.json: is of Item\(.*the list of items says"):
+            own.load(index)
+    assert own.load(1).item.split == "train"
+
+
+def wider(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([values, values[:, :1]], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (lambda found: {"mask": wider(found.mask)}, "different sizes"),
+        (lambda found: {"depth": wider(found.depth)}, "different sizes"),
+        (lambda found: {"depth": np.full_like(found.depth, np.nan)}, "depth"),
+        (lambda found: {"normals": np.zeros((SIDE, SIDE, 2), np.float32)}, "normals"),
+        (lambda found: {"normals": np.full((SIDE, SIDE, 3), np.inf)}, "normals"),
+        (lambda found: {"voxels": np.ones((3, 4, 5), bool)}, "not a cube"),
+        (lambda found: {"R": 2.0 * found.R}, "no rotation"),
+        (lambda found: {"R": -found.R}, "no rotation"),
+        (lambda found: {"K": -found.K}, "focal"),
+        (lambda found: {"voxel_frame": (np.nan, np.zeros(3))}, "pose.json"),
+        (lambda found: {"voxel_frame": (0.0, np.zeros(3))}, "voxel_frame"),
+        (lambda found: {"voxel_frame": (1.0, np.zeros(1))}, "voxel_frame"),
+    ],
+)
+def test_parts_that_cannot_be_are_refused(change, cause: str) -> None:
+    found = TinySet().load(0)
+    files = encode(replace(found, **change(found)), Choices())
+    with pytest.raises(InputError, match=cause) as caught:
+        decode(files, found.item, "a")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pose", ['{"keypoints": [1, 2]}', "[" * 100_000, "7", "[]"])
+def test_a_pose_of_another_form_is_refused(pose: str) -> None:
+    record = json.loads(encode(TinySet().load(0), Choices())["pose.json"])
+    if pose.startswith("{"):
+        pose = json.dumps({**record, **json.loads(pose)})
+    with pytest.raises(InputError, match=r"a/pose\.json: damaged"):
+        decode({"pose.json": pose.encode()}, Item("a", "a", ""), "a")
+
+
+def test_maps_of_text_are_refused() -> None:
+    files = {"depth.npz": encode_npz({"depth": np.array([["a"]])})}
+    with pytest.raises(InputError, match=r"depth\.npz: depth is <U1"):
+        decode(files, Item("a", "a", ""), "a")
+
+
+def test_an_array_that_claims_more_than_there_is_costs_one_item() -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|b1", "fortran_order": False, "shape": (1 << 46,)})
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("voxels.npy", header.getvalue())
+    with pytest.raises(InputError, match=r"voxels\.npz: damaged"):
+        decode({"voxels.npz": archive.getvalue()}, Item("a", "a", ""), "a")
+
+
+@pytest.mark.parametrize("box", [[1, 2, 3], [1, 2, 3, None], "wide"])
+def test_a_box_of_other_numbers_is_refused(box: object) -> None:
+    files = encode(TinySet().load(0), Choices())
+    pose = json.loads(files["pose.json"])
+    with pytest.raises(InputError, match=r"a/pose\.json: "):
+        decode({"pose.json": json.dumps({**pose, "box_xyxy": box}).encode()}, Item("a", "a", ""), "a")
+
+
 def test_an_npz_file_with_a_pickle_is_refused() -> None:
     buffer = io.BytesIO()
     np.savez(buffer, voxels=np.array([object()]))
@@ -355,6 +503,7 @@ def test_splits_are_by_object_and_have_about_the_asked_shares() -> None:
 
 
 def test_a_split_never_changes_between_versions() -> None:
+    assert assign_split("\udcff\udcfe") in ("train", "val", "test")
     assert [assign_split(f"car-{number:06d}") for number in range(6)] == [
         "test",
         "train",

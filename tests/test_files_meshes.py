@@ -513,3 +513,17 @@ def test_any_bytes_give_a_sound_mesh_or_an_input_error(tmp_path, suffix: str):
         assert loaded.faces.max() < len(loaded.vertices)
     assert 0 < survived < 400
     assert not any("\n" in message for message in messages)
+
+
+@pytest.mark.parametrize("bits", [0x7F800001, 0x7FC00000, 0x7F800000])
+def test_positions_and_indices_that_are_no_numbers_are_refused(tmp_path: Path, bits: int) -> None:
+    tree, positions = triangle_tree()
+    wrong = struct.pack("<I", bits) + positions[4:]
+    with pytest.raises(InputError, match="NaN or infinite"):
+        load_mesh(written(tmp_path, "a.glb", glb(tree, wrong)))
+    tree["accessors"].append({"bufferView": 1, "componentType": 5126, "count": 3, "type": "SCALAR"})
+    tree["bufferViews"].append({"buffer": 0, "byteOffset": 36, "byteLength": 12})
+    tree["buffers"][0]["byteLength"] = 48
+    tree["meshes"][0]["primitives"][0]["indices"] = 1
+    with pytest.raises(InputError, match="indices are float32"):
+        load_mesh(written(tmp_path, "b.glb", glb(tree, positions + 3 * struct.pack("<I", bits))))

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from monoform.data.duplicates import MESHES_APART, mesh_descriptor, similar_shapes
 from monoform.data.procedural import CATEGORIES, make
 from monoform.data.procedural.parts import (
     NOWHERE,
     Part,
     Shape,
-    arc_strip,
+    band,
     block,
     cylinder,
-    disc_wheel,
     finish,
     hull,
     loft,
@@ -28,17 +28,15 @@ from monoform.data.procedural.parts import (
     plate,
     repeated,
     revolve,
-    rim,
     rod,
     rounded_square,
     superellipse,
     tube,
     turned,
-    tyre,
-    wheel_arch,
 )
 from monoform.data.procedural.photographs import take_photograph
 from monoform.data.procedural.shapes import KINDS, make_shape
+from monoform.data.procedural.wheels import arc_strip, disc_wheel, rim, tyre, wheel_arch
 from monoform.errors import InputError
 from monoform.meshes import Mesh, area_vectors, bounds, is_watertight, is_winding_consistent, signed_volume
 from monoform.voxels import voxelise_closed, voxelise_shell, voxelise_solid
@@ -113,6 +111,12 @@ def test_no_two_seeds_make_the_same_shape(category: str) -> None:
     assert len({digest(shape.mesh) for shape in shapes}) == 200
     assert {shape.kind for shape in shapes} <= set(KINDS[category])
     assert len({shape.kind for shape in shapes}) >= 2
+
+
+@pytest.mark.parametrize("category", ["car", "train"])
+def test_no_two_of_a_hundred_and_twenty_are_near_duplicates(category: str) -> None:
+    descriptors = np.stack([mesh_descriptor(make(category, seed)) for seed in range(120)])
+    assert similar_shapes([str(seed) for seed in range(120)], descriptors, MESHES_APART) == []
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -293,6 +297,8 @@ BLOCKS = {
     "bent tube": tube(((0, 0, 0), (1, 0, 0), (1, 1, 0), (1, 1, 1)), (0.1, 0.2, 0.1, 0.05), INK),
     "closed tube": tube([(np.cos(a), 0, np.sin(a)) for a in np.arange(12) * np.pi / 6], 0.1, INK, closed=True),
     "plate": plate(((0, 0, 0), (1, 0, 0), (1, 1, 1), (0, 1, 1)), 0.1, INK),
+    "bent band": band(((-1, 0, 1), (0, 0, 0), (1, 0, 1)), ((-1, 1, 1), (0, 1, 0.2), (1, 1, 1)), 0.1, INK),
+    "flat band": band(((0, 0, 0), (1, 0, 0), (2, 0, 0)), ((0, 1, 0), (1, 1, 0), (2, 1, 0)), 0.1, INK),
     "arc": arc_strip((0, 1, 2), 1.0, (-1.0, 1.0), 0.2, 0.01, INK),
 }  # fmt: skip
 
@@ -315,6 +321,7 @@ def test_blocks_have_the_volume_of_what_they_are() -> None:
     assert volume["spindle"] == pytest.approx(2.0 / 3.0 * polygon_area(24, 1.0))
     assert volume["ring"] == pytest.approx(2.0 * (polygon_area(24, 3.0) - polygon_area(24, 2.0)))
     assert volume["straight tube"] == pytest.approx(3.0**0.5 * polygon_area(10, 0.1))
+    assert volume["flat band"] == pytest.approx(2.0 * 0.1)
     assert volume["plate"] == pytest.approx(2.0**0.5 * 0.1)
     # Pappus: the section's area times the way of its middle.
     assert volume["tyre"] == pytest.approx(2 * np.pi * 1.7 * np.pi * 0.06, rel=0.12)

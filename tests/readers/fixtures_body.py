@@ -1,6 +1,6 @@
 """An asymmetric body of three boxes, exact pictures of it by ray casting, and its cells: shares no code with any reader.
 
-The body stands as ShapeNet's OBJ files do: y up, front -z. No mirror image and no turn of it is itself.
+The body stands in the canonical axes: y up, front -z. No mirror image and no turn of it is itself.
 """
 
 import struct
@@ -26,6 +26,11 @@ def moved(boxes: np.ndarray, turn: Callable[[np.ndarray, np.ndarray, np.ndarray]
     """Boxes under a signed permutation of the axes, given as a function of x, y, z."""
     ends = np.stack(turn(boxes[..., 0], boxes[..., 1], boxes[..., 2]), -1)
     return np.sort(ends, axis=1)
+
+
+V1_BODY = moved(BODY, lambda x, y, z: [-z, y, x])
+"""The body as the OBJ files of ShapeNetCore version 1 stand: y up, front +x, so that its right is +z."""
+V1_UNIT_BODY = moved(UNIT_BODY, lambda x, y, z: [-z, y, x])
 
 
 def obj_text(boxes: np.ndarray) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from fixtures_body import BODY, cells, moved, picture, png, rgba, write
+from fixtures_body import V1_BODY, cells, moved, picture, png, rgba, write
 from fixtures_shapenet import CAR, MODEL
 from scipy.io import savemat
 
@@ -20,7 +20,7 @@ def write_set(root: Path) -> Path:
         write(folder / f"depth_{k}.png", png(stored))
         K = [[420.0, 0, 112], [0, 420.0, 112], [0, 0, 1]]
         savemat(folder / f"camera_{k}.mat", {"K": K, "extrinsic": extrinsic, "pos": extrinsic[:3, 3]})
-    solid = cells(BODY, 32)
+    solid = cells(V1_BODY, 32)
     inner = np.ones_like(solid)
     for axis in range(3):
         for step in (1, -1):
@@ -47,4 +47,4 @@ def render(azimuth: float, elevation: float) -> tuple[np.ndarray, np.ndarray, np
         x, y = (column - 0.5) * 32 / 60, (row - 0.5) * 32 / 60
         return place, -backward + x[..., None] * right - y[..., None] * upward
 
-    return extrinsic, *picture(SIDE, ray, moved(BODY, lambda x, y, z: [x, -z, y]))
+    return extrinsic, *picture(SIDE, ray, moved(V1_BODY, lambda x, y, z: [x, -z, y]))

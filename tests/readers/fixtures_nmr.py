@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from fixtures_body import BODY, UNIT_BODY, cells, moved, obj_text, picture, write
+from fixtures_body import BODY, V1_UNIT_BODY, cells, moved, obj_text, picture, write
 from fixtures_shapenet import CAR, MODEL
 
 COLOUR = (200, 120, 40)
@@ -11,7 +11,7 @@ COLOUR = (200, 120, 40)
 
 def write_set(root: Path, side: int = 224, views: tuple[int, ...] = (2, 9, 19), ids: bool = True) -> Path:
     """One test car, drawn at a few views; the others are empty. Colours on white, then inverted."""
-    stored_mesh = moved(UNIT_BODY, lambda x, y, z: [-z, y, -x])
+    stored_mesh = moved(V1_UNIT_BODY, lambda x, y, z: [-z, y, -x])
     images = np.zeros((1, 24, 4, side, side), np.uint8)
     for k in views:
         coverage = render(side, stored_mesh, 2.732, 30.0, -15.0 * k)

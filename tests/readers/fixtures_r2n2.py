@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from fixtures_body import BODY, picture, png, rgba, write
+from fixtures_body import V1_BODY, picture, png, rgba, write
 from fixtures_shapenet import CAR, MODEL, binvox, filling_cells
 
 VIEWS = ((237.08, 29.4, 0.7355), (20.0, 27.0, 0.81), (131.5, 25.3, 0.66))
@@ -15,7 +15,7 @@ def write_set(root: Path, side: int = 224) -> Path:
         write(folder / f"{k:02d}.png", png(rgba(render(side, *view))))
     lines = [f"{azimuth} {elevation} 0 {distance} 25" for azimuth, elevation, distance in VIEWS]
     write(folder / "rendering_metadata.txt", "\n".join(lines) + "\n")
-    write(root / "ShapeNetVox32" / CAR / MODEL / "model.binvox", binvox(filling_cells(32)))
+    write(root / "ShapeNetVox32" / CAR / MODEL / "model.binvox", binvox(filling_cells(32, V1_BODY)))
     return root
 
 
@@ -31,4 +31,4 @@ def render(side: int, azimuth: float, elevation: float, distance: float) -> np.n
         local = np.stack([(2 * column - 1) / 2.1875, (1 - 2 * row) / 2.1875, -np.ones_like(row)], -1)
         return -matrix.T @ shift, local @ matrix
 
-    return picture(side, ray, BODY)[0]
+    return picture(side, ray, V1_BODY)[0]

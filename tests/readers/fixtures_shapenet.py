@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-from fixtures_body import BODY, HIGH, LONGEST, LOW, cells, obj_text, write
+from fixtures_body import BODY, HIGH, LONGEST, LOW, V1_BODY, cells, obj_text, write
 
 CAR, MODEL = "02958343", "1a0c91c02ef35fbe68f60a737d94994a"
 
 
-def write_version_1(root: Path, boxes: np.ndarray = BODY, synset: str = CAR, model: str = MODEL) -> Path:
+def write_version_1(root: Path, boxes: np.ndarray = V1_BODY, synset: str = CAR, model: str = MODEL) -> Path:
     write(root / synset / model / "model.obj", obj_text(boxes))
     return root
 
@@ -20,9 +20,9 @@ def write_version_2(root: Path) -> Path:
     return root
 
 
-def filling_cells(size: int) -> np.ndarray:
+def filling_cells(size: int, boxes: np.ndarray = BODY) -> np.ndarray:
     """[x, y, z] cells that the body touches once its lowest corner and longest side are the grid's."""
-    return cells((BODY - LOW) / LONGEST - 0.5, size, touch=True)
+    return cells((boxes - boxes[:, 0].min(0)) / LONGEST - 0.5, size, touch=True)
 
 
 def binvox(grid: np.ndarray) -> bytes:

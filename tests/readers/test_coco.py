@@ -131,7 +131,7 @@ def test_instances_masks_and_photos(tmp_path):
     assert (source.load(1).mask == disc(40, 60)).all()
     assert (source.load(2).mask == disc(40, 60)).all()
     assert np.abs(source.load(0).image.astype(int) - picture((40, 60))).mean() < 3
-    assert source.box_xyxy(0).tolist() == [1.0, 2.0, 4.0, 6.0]
+    assert source.load(0).box_xyxy.tolist() == [1.0, 2.0, 4.0, 6.0]
     assert [item.id for item in open_coco(tmp_path, category="couch").items()] == ["000000000009-2"]
     assert [item.id for item in open_coco(tmp_path, category="sofa").items()] == ["000000000009-2"]
 
@@ -155,7 +155,7 @@ def test_splits_and_years(tmp_path):
     assert [item.split for item in open_coco(tmp_path).items()] == ["train", "val"]
     assert [item.split for item in open_coco(tmp_path, split="train").items()] == ["train"]
     write_coco(tmp_path, [row], year=2014)
-    assert "year" in refusal(lambda: open_coco(tmp_path))
+    assert "2014 or 2017, which share photos; choose one with --year" in refusal(lambda: open_coco(tmp_path))
     assert len(open_coco(tmp_path, year=2014).items()) == 1
     assert "instances_test" in refusal(lambda: open_coco(tmp_path, split="test"))
 
@@ -184,6 +184,14 @@ def test_segmentations_that_cannot_be_used_are_named(tmp_path, segmentation, cau
     message = refusal(lambda: source.load(0))
     assert cause in message
     assert "instance 77" in message
+
+
+def test_a_box_may_be_missing_but_not_be_wrong(tmp_path):
+    row = {"id": 1, "category_id": 3, "segmentation": [TRIANGLE]}
+    assert open_coco(write_coco(tmp_path, [{**row, "bbox": None}])).load(0).box_xyxy is None
+    for box in ([1, 2, 3], [1, 2, 3, float("inf")], "wide"):
+        source = open_coco(write_coco(tmp_path, [{**row, "bbox": box}]))
+        assert "bbox" in refusal(lambda source=source: source.load(0))
 
 
 def test_missing_and_damaged_files_are_named(tmp_path):

@@ -25,7 +25,7 @@ def test_photos_masks_parts_and_boxes(tmp_path):
         assert np.allclose(sample.mask, mask, atol=1e-6)
         assert np.abs(sample.image.astype(int) - picture((40, 60))).mean() < 3
         assert source.species(index) == photo.split("/")[0]
-    assert source.box_xyxy(0).tolist() == [14.0, 9.0, 36.0, 32.0]
+    assert source.load(0).box_xyxy.tolist() == [14.0, 9.0, 36.0, 32.0]
     assert {name: point.tolist() for name, point in source.load(0).keypoints.items()} == {"back": [20.0, 12.5]}
     assert source.load(1).keypoints["left_eye"].tolist() == [33.0, 15.0]
 

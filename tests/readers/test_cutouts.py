@@ -73,7 +73,10 @@ def test_what_is_missing_is_named(tmp_path):
 def test_two_photos_of_one_name_are_refused(tmp_path):
     save(transparent(), tmp_path / "train" / "a.png")
     save(transparent(), tmp_path / "val" / "a.png")
-    assert "'a'" in refusal(lambda: open_cutouts(tmp_path))
+    message = refusal(lambda: open_cutouts(tmp_path))
+    assert "-a'" in message
+    assert "train" in message
+    assert "val" in message
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from fixtures_body import write
 from proofs import refused
 from scipy.io import savemat
 
-from monoform.data.readers.layout import blender_orbit, mat_array, npy_array, npz_array, read_id_list
+from monoform.data.readers.layout import blender_orbit, npy_array, npz_array, read_id_list
+from monoform.data.readers.matlab import mat_array
 from monoform.errors import InputError
 
 VALUES = np.random.default_rng(0).random((5, 6, 7)) < 0.4
@@ -73,8 +74,8 @@ def test_id_lists(tmp_path):
 
 
 def test_the_orbit_of_blender_renders():
-    """Azimuth 0 sees the OBJ from its +x, azimuth 90 from its +z; up stays up."""
-    for azimuth, eye in ((0, [2, 0, 0]), (90, [0, 0, 2])):
+    """Azimuth 0 sees the front, -z, azimuth 90 the right side, +x; up stays up."""
+    for azimuth, eye in ((0, [0, 0, -2]), (90, [2, 0, 0])):
         R, t = blender_orbit(azimuth, 0, 2)
         np.testing.assert_allclose(-R.T @ t, eye, atol=1e-12)
         np.testing.assert_allclose(R @ [0, 1, 0], [0, -1, 0], atol=1e-12)

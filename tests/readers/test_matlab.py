@@ -8,7 +8,7 @@ from photo_fixtures import refusal, struct_array
 from scipy.io import loadmat, savemat
 
 from monoform.data.readers import matlab
-from monoform.data.readers.matlab import read_mat, structs
+from monoform.data.readers.matlab import mat_array, read_mat, structs
 from monoform.errors import InputError
 
 CONTENT = {
@@ -56,6 +56,16 @@ def test_cells_are_lists_and_empty_structs_are_none(tmp_path):
     assert found[0] == "left"
     assert found[1].tolist() == [[1.0, 2.0]]
     assert structs(np.zeros((0, 0))) == []
+
+
+def test_an_array_is_finite_numbers(tmp_path):
+    path = write(tmp_path / "a.mat", np.array([[1, 2], [3, 4]], np.int16))
+    values = mat_array(path, "record", "")
+    assert values.dtype == np.float64
+    assert values.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    for stored, cause in ((CONTENT, "not numbers"), ("text", "not numbers"), (np.array([1.0, np.nan]), "NaN")):
+        write(path, stored)
+        assert cause in refusal(lambda: mat_array(path, "record", "get it again"))
 
 
 @pytest.mark.parametrize("packed", [False, True])

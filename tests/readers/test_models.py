@@ -43,6 +43,15 @@ def write_photos(root):
     return root
 
 
+def test_files_that_differ_in_capitals_only_are_two_items(tmp_path):
+    manifest = write_meshes(tmp_path) / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["models"].append({**content["models"][0], "id": "car/A"})
+    manifest.write_text(json.dumps(content))
+    assert [item.id for item in open_models(tmp_path).items()] == ["car-a", "car-b", "tvmonitor-c", "car-A-3"]
+    assert [item.id for item in open_models(tmp_path, split="train").items()] == ["car-a", "car-b", "car-A-3"]
+
+
 def test_meshes_groups_and_splits(tmp_path):
     source = open_models(write_meshes(tmp_path))
     assert isinstance(source, Source)
@@ -128,3 +137,24 @@ def test_real_meshes_and_photos(shared):
     sample = photos.load(0)
     assert Photo(sample.image).size_hw == sample.mask.shape
     assert sample.R is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"category": None}, "its category is no text"),
+        ({"suggested_split": ["a"]}, "its suggested_split is no text"),
+        ({"suggested_split": "weird"}, "none of train, val, test"),
+        ({"id": 7}, "its id is no text"),
+        ({"group": {}}, "its group is no text"),
+        ({"id": "car/b"}, "is called 'car-b'"),
+    ],
+)
+def test_an_entry_of_other_types_or_with_anothers_id_is_named(tmp_path, change, cause):
+    root = write_meshes(tmp_path)
+    content = json.loads((root / "manifest.json").read_text())
+    content["models"][0] |= change
+    write_text(root / "manifest.json", json.dumps(content))
+    message = refusal(lambda: open_models(root))
+    assert cause in message
+    assert "entry 0" in message or "a.off" in message

@@ -47,6 +47,8 @@ def test_items_and_splits(root):
     assert [item.id for item in open_objectnet3d(root, split="val").items()] == ["car-n01_1-01"]
     assert len(open_objectnet3d(root, category="car").items()) == 3
     assert source.load(0).mask is None
+    # The box is 11..200, 21..190 in MATLAB's pixels, the last ones included.
+    assert source.load(0).box_xyxy.tolist() == [10.0, 20.0, 200.0, 190.0]
 
 
 def test_what_an_annotation_leaves_out_is_filled_as_the_toolbox_does(tmp_path):

@@ -25,6 +25,7 @@ from PIL import Image
 from proofs import assert_pose_fits, reprojection_iou
 
 from monoform.data.readers.pascal3d import mirror, open_pascal3d
+from monoform.data.readers.viewpoint_sets import AXES, Viewpoint
 from monoform.data.samples import Sample, Source
 from pictures import exif_record
 
@@ -98,7 +99,7 @@ def test_items_splits_boxes_and_photos(fine):
     assert {item.category for item in items} == {"car"}
     assert [item.object_id for item in items[:2]] == ["2008_000000", "2008_000001"]
     assert [i.id for i in open_pascal3d(fine, subsets=["pascal"], split="val").items()] == [i.id for i in items[1:]]
-    assert source.box_xyxy(0).tolist() == [10.0, 20.0, 200.0, 190.0]
+    assert source.load(0).box_xyxy.tolist() == [10.0, 20.0, 200.0, 190.0]
     assert source.cad_number(0) == 1
     difference = np.abs(source.load(1).image.astype(int) - picture((224, 224)))
     assert difference.mean() < 3
@@ -136,7 +137,8 @@ def test_flags_and_rows_without_a_fine_viewpoint(tmp_path):
     ]
     source = open_pascal3d(write_pascal3d(tmp_path, {"2008_000001": objects}), category="car", subsets=["pascal"])
     flags = [set(item.flags) for item in source.items()]
-    assert flags == [
+    assert all(("approximate" in found) == (index != 4) for index, found in enumerate(flags))
+    assert [found - {"approximate"} for found in flags] == [
         {"truncated", "occluded"},
         {"difficult", "unannotated"},
         {"unannotated"},
@@ -153,6 +155,25 @@ def test_flags_and_rows_without_a_fine_viewpoint(tmp_path):
     assert sample.K is None
     # At azimuth 90 the camera is at the object's left: its nose (-z) points to image left, -x.
     assert np.allclose(sample.R @ [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0])
+
+
+def test_at_azimuth_90_a_car_shows_its_own_left_and_heads_to_the_left():
+    # Wheels of a car that heads to -y with z up: whoever sits in it has +x on the left, as up x forward is.
+    forward, up = np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, 1.0])
+    own_left = np.cross(up, forward)
+    assert own_left.tolist() == [1.0, 0.0, 0.0]
+    front_left, front_right, back_left = (
+        0.3 * along * forward + 0.2 * side * own_left for along, side in ((1, 1), (1, -1), (-1, 1))
+    )
+    given = view(90.0, 10.0, 0.0, 3.0)
+    ours = Viewpoint(90.0, 10.0, 0.0, 3.0).rotation()
+    # OpenCV's z is the distance: the left wheel is nearer, so it hides the right one.
+    assert (ours @ front_left)[2] < (ours @ front_right)[2]
+    assert (ours @ front_left)[0] < (ours @ back_left)[0]
+    (front_x, _), (back_x, _) = toolbox_pixels(np.stack([front_left, back_left]), given)
+    assert front_x < back_x
+    # In the canonical frame the object's own left is -x.
+    assert np.allclose(np.array(AXES) @ own_left, [-1.0, 0.0, 0.0])
 
 
 def test_visible_anchors_are_keypoints_in_our_pixels(tmp_path):
@@ -219,12 +240,13 @@ def test_mirroring_twice_changes_nothing(fine):
         keypoints={"left_eye": np.array([10.0, 20.0]), "tip": np.array([0.1, 0.2, 0.3])},
     )
     once = mirror(sample)
+    assert once.box_xyxy.tolist() == [24.0, 20.0, 214.0, 190.0]
     assert once.keypoints["right_eye"].tolist() == [214.0, 20.0]
     assert once.keypoints["tip"].tolist() == [-0.1, 0.2, 0.3]
     assert (once.depth == sample.depth[:, ::-1]).all()
     assert once.voxel_frame[1].tolist() == [-0.1, 0.2, 0.3]
     twice = mirror(once)
-    for name in ("image", "mask", "R", "t", "K", "voxels", "depth", "normals"):
+    for name in ("image", "mask", "R", "t", "K", "voxels", "depth", "normals", "box_xyxy"):
         assert np.allclose(getattr(twice, name), getattr(sample, name)), name
     assert (twice.mesh.vertices == sample.mesh.vertices).all()
     assert twice.keypoints.keys() == sample.keypoints.keys()

@@ -58,7 +58,7 @@ def test_items_flags_and_keypoints(tmp_path):
     keypoints = source.load(0).keypoints
     assert list(keypoints) == ["00"]
     assert keypoints["00"].tolist() == [11.0, 22.0]
-    assert source.box_xyxy(0).tolist() == [5.0, 6.0, 100.0, 120.0]
+    assert source.load(0).box_xyxy.tolist() == [5.0, 6.0, 100.0, 120.0]
 
 
 @pytest.mark.parametrize("hollow", [False, True])
@@ -120,6 +120,8 @@ def test_missing_and_damaged_files_are_named(tmp_path):
         ({"focal_length": 0.0}, "focal_length"),
         ({"focal_length": None}, "focal_length"),
         ({"2d_keypoints": [[[1.0, 2.0]], [[1.0]]]}, "2d_keypoints"),
+        ({"bbox": [1, 2, 3]}, "bbox"),
+        ({"bbox": [1, 2, 3, float("nan")]}, "bbox"),
         ({"model": "model/chair/absent.obj"}, "absent.obj"),
         ({"model": "../../etc/passwd"}, "passwd"),
         ({"mask": None}, "None"),

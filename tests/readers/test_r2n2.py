@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fixtures_body import png, rgba, write
 from fixtures_r2n2 import VIEWS, write_set
-from fixtures_shapenet import CAR, MODEL, write_version_1
+from fixtures_shapenet import CAR, MODEL, write_version_1, write_version_2
 from proofs import assert_canonical, assert_pose_fits, assert_voxels_fit, refused
 
 from monoform.data.readers.r2n2 import open_r2n2
@@ -25,6 +25,15 @@ def test_poses(folders, view: int):
     assert_pose_fits(sample)
     assert sample.image.shape == (224, 224, 3)
     assert (sample.image[sample.mask == 0] == 255).all()
+
+
+def test_azimuth_0_sees_the_front_and_version_2_is_no_version_1(folders, tmp_path):
+    sample = open_r2n2(folders[0], shapenet=folders[1]).load(1)
+    # 20 degrees from the front towards the object's right (+x), from above.
+    eye = -sample.R[2]
+    assert np.degrees(np.arctan2(eye[0], -eye[2])) == pytest.approx(VIEWS[1][0])
+    other = open_r2n2(folders[0], shapenet=write_version_2(tmp_path))
+    refused(lambda: other.load(0), tmp_path / CAR / MODEL / "model.obj", "version 1")
 
 
 def test_voxels(folders):

@@ -52,3 +52,11 @@ def test_real_backgrounds(shared):
     source = open_sun(shared / "data" / "backgrounds")
     assert len(source.items()) > 500
     assert np.array_equal(source.load(0).image.shape[2:], [3])
+
+
+def test_two_photos_of_one_id_are_both_named(root):
+    save(picture((40, 60)), root / "a/abbey/sun_1.png")
+    message = refusal(lambda: open_sun(root))
+    assert "sun_1.jpg" in message
+    assert "sun_1.png" in message
+    assert "rename" in message

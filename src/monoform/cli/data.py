@@ -1,11 +1,20 @@
 """monoform data: make, convert, check and show data sets."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from monoform.cli.data_sources import (
+    Opened,
+    fingerprint,
+    licence_of,
+    made_by,
+    need_parent,
+    open_source,
+    refuse_overlap,
+)
 from monoform.cli.options import (
     BAD_INPUT,
     OK,
@@ -23,12 +32,9 @@ if TYPE_CHECKING:
     from monoform.data.samples import Source
     from monoform.data.writing import Plan
 
-SourceName = Literal[
-    "own", "nmr", "softras", "r2n2", "ptn", "mvc", "shapenet", "modelnet", "binvox", "pascal3d", "objectnet3d", "pix3d",
-    "coco", "cub", "sun", "cutouts", "models",
-]  # fmt: skip
-SHOW_SHAPENET = ("nmr", "r2n2", "ptn", "mvc")
-DEFAULT_SHARD = 256
+DEFAULT_SHARD, DEFAULT_MAX_BAD = 256, 0.01
+LICENCE = "CC0-1.0"
+PHOTOS_LICENCE = "shapes: CC0-1.0; backgrounds: the licences of the photos that were given"
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class Written:
     """How pictures are kept: png keeps every pixel."""
     ratios: str = "0.6,0.2,0.2"
     """Shares of train, val and test among the objects; splits that the source gives are kept."""
+    max_bad: float = DEFAULT_MAX_BAD
+    """Share of items that may be corrupt or empty; they are left out and listed, above it the run stops."""
     force: bool = False
     """Replace an older set in the folder, or write beside the foreign files that are there."""
 
@@ -85,22 +93,6 @@ class Synth:
 
 
 @dataclass(frozen=True)
-class Opened:
-    """Which set, and which part of it."""
-
-    root: Path
-    """The set's folder, as its authors pack it; docs/data.md has a table."""
-    source: Annotated[SourceName, tyro.conf.arg(aliases=["--from"])] = "own"
-    """Whose layout it has; own is what synth and convert write."""
-    split: str | None = None
-    """Only this split: train, val or test."""
-    category: str | None = None
-    """Only this category."""
-    shapenet: Path | None = None
-    """Folder of ShapeNetCore version 1, for the meshes that nmr, r2n2, ptn and mvc show."""
-
-
-@dataclass(frozen=True)
 class Convert:
     """Read a set in its authors' layout and write it in monoform's, as folders or WebDataset tar files.
 
@@ -111,7 +103,7 @@ class Convert:
     """Folder for the new set."""
     opened: tyro.conf.OmitArgPrefixes[Opened]
     licence: str = ""
-    """The set's licence, for the record."""
+    """The set's licence, for the record; without it that of an own set is kept."""
     written: tyro.conf.OmitArgPrefixes[Written] = field(default_factory=Written)
     common: tyro.conf.OmitArgPrefixes[Common] = field(default_factory=Common)
 
@@ -179,53 +171,49 @@ def run(config: Data) -> int:
 
 
 def _synth(task: Synth) -> int:
+    from monoform.data.categories import split_names
     from monoform.data.procedural.shapes import CATEGORIES
     from monoform.data.synthetic import open_synthetic
 
     if (task.renderer == "blender") != (task.blender_python is not None):
         raise UsageError("--renderer blender and --blender-python PATH go together")
-    categories = CATEGORIES if task.category == "all" else task.category.split(",")
+    refuse_overlap(task.out, {"--backgrounds": task.backgrounds})
+    categories = CATEGORIES if task.category == "all" else split_names(task.category)
     options = {"count": task.count, "views": task.views, "seed": task.seed, "kind": task.kind, "size": task.size,
                "voxels": task.voxels, "cameras": task.cameras, "clean": task.clean}  # fmt: skip
     backgrounds, blender = task.backgrounds, task.blender_python
     source = open_synthetic(categories, backgrounds=backgrounds, blender_python=blender, **options)
     photos = source.photos.paths if source.photos else []
-    made_by = {"command": "synth", "categories": list(source.categories), **options, "background_photos": len(photos),
-               "renderer": task.renderer}  # fmt: skip
-    return _write(source, task.out, _plan(task.written, made_by, "CC0-1.0"), task.written.force, task.common)
+    recipe = {"command": "synth", "categories": list(source.categories), **options, "background_photos": len(photos),
+              "renderer": task.renderer}  # fmt: skip
+    licence = LICENCE
+    if backgrounds is not None:
+        recipe["backgrounds_sha256"] = fingerprint(backgrounds, photos)
+        licence = PHOTOS_LICENCE
+    return _write(source, task.out, _plan(task.written, recipe, licence), task.written.force, task.common)
 
 
 def _convert(task: Convert) -> int:
     opened = task.opened
-    made_by = {"command": "convert", "from": opened.source, "split": opened.split, "category": opened.category}
-    plan = _plan(task.written, made_by, task.licence)
-    if task.out.resolve() == opened.root.resolve():
-        raise UsageError(f"-o {task.out}: give another folder than --root")
-    return _write(_open(opened), task.out, plan, task.written.force, task.common)
+    refuse_overlap(task.out, {"--root": opened.root, "--shapenet": opened.shapenet})
+    plan = _plan(task.written, {"command": "convert", **made_by(opened)}, task.licence)
+    source = open_source(opened)
+    if not task.licence:
+        plan = replace(plan, licence=licence_of(source))
+    return _write(source, task.out, plan, task.written.force, task.common)
 
 
-def _open(opened: Opened) -> "Source":
-    if opened.shapenet is not None and opened.source not in SHOW_SHAPENET:
-        raise UsageError(f"--shapenet goes with --from {', '.join(SHOW_SHAPENET)}")
-    meshes = {} if opened.shapenet is None else {"shapenet": opened.shapenet}
-    if opened.source == "own":
-        from monoform.data.reading import open_own
-
-        return open_own(opened.root, split=opened.split, category=opened.category)
-    from monoform.data.readers import SOURCES
-
-    return SOURCES[opened.source](opened.root, split=opened.split, category=opened.category, **meshes)
-
-
-def _plan(written: Written, made_by: dict[str, object], licence: str) -> "Plan":
+def _plan(written: Written, recipe: dict[str, object], licence: str) -> "Plan":
     if written.shard_size < 1:
         raise UsageError(f"--shard-size {written.shard_size}: give at least 1")
+    if not 0.0 <= written.max_bad <= 1.0:
+        raise UsageError(f"--max-bad {written.max_bad:g}: give a share from 0 to 1")
     ratios = numbers(written.ratios, 3, "--ratios", "train,val,test with the sum 1")
     from monoform.data.encoding import Choices
     from monoform.data.writing import Plan
 
     size = written.shard_size if written.shards else 0
-    return Plan(Choices(written.image_format), size, ratios, made_by, licence)
+    return Plan(Choices(written.image_format), size, ratios, recipe, licence, written.max_bad)
 
 
 def _write(source: "Source", out: Path, plan: "Plan", force: bool, common: Common) -> int:
@@ -246,13 +234,15 @@ def _write(source: "Source", out: Path, plan: "Plan", force: bool, common: Commo
 def _check(task: Check) -> int:
     if not 0.0 <= task.min_iou <= 1.0:
         raise UsageError(f"--min-iou {task.min_iou:g}: give a number from 0 to 1")
+    if task.out is not None:
+        need_parent(task.out)
     from monoform.cli.data_progress import ItemProgress
     from monoform.cli.data_report import table
     from monoform.data.checking import check
     from monoform.results import write_json
 
-    with ItemProgress("checking", quiet=task.common.quiet) as progress:
-        report = check(_open(task.opened), progress, min_iou=task.min_iou)
+    with ItemProgress("checking", quiet=task.common.quiet, told_as="cannot be used") as progress:
+        report = check(open_source(task.opened), progress, min_iou=task.min_iou)
     if task.out is not None:
         write_json(task.out, report.record)
     if task.common.json:
@@ -267,11 +257,12 @@ def _show(task: Show) -> int:
         raise UsageError("--count and --columns must be 1 or more, --seed 0 or more")
     if task.out.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise UsageError(f"-o {task.out}: name a .jpg or .png file")
+    need_parent(task.out)
     from monoform.data.showing import choose, save_sheet, sheet
 
-    source, opened = _open(task.opened), task.opened
+    source = open_source(task.opened)
     items = source.items()
-    chosen = choose(items, task.count, task.seed, category=opened.category, split=opened.split)
+    chosen = choose(items, task.count, task.seed)
     save_sheet(sheet(source, chosen, columns=task.columns), task.out)
     if task.common.json:
         print_json({"file": str(task.out), "items": [items[i].id for i in chosen]})

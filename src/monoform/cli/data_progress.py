@@ -15,10 +15,10 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class ItemProgress:
-    """Counts items; those that cannot be used are told at once, also when quiet."""
+    """Counts items; those that cannot be used are told at once, also when quiet, as what becomes of them (`told_as`)."""
 
-    def __init__(self, task: str, *, quiet: bool) -> None:
-        self.task, self.quiet = task, quiet
+    def __init__(self, task: str, *, quiet: bool, told_as: str = "left out") -> None:
+        self.task, self.quiet, self.told_as = task, quiet, told_as
         self.total = self.ended = self.at_start = 0
         self.started = self.told = time.monotonic()
         terminal = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
@@ -45,7 +45,7 @@ class ItemProgress:
         """An item has ended; `error` says why it cannot be used."""
         self.ended += 1
         if error:
-            self._print(f"left out: {printable(item.id)}: {printable(error)}")
+            self._print(f"{self.told_as}: {printable(item.id)}: {printable(error)}")
         if self.bar:
             self.bar.advance(self.bar.task_ids[0])
         elif not self.quiet and time.monotonic() - self.told > SECONDS_BETWEEN_LINES:

@@ -18,6 +18,9 @@ def table(record: Mapping[str, Any]) -> str:
     lines += _listed("corrupt or empty", [f"{bad['id']}: {bad['error']}" for bad in record["bad"]])
     changed = [f"{entry['id']}: {', '.join(entry['files'])}" for entry in record["changed_files"]]
     lines += _listed("changed since written", changed)
+    lines += _listed("wrong boxes", [f"{box['id']}: {box['error']}" for box in record["wrong_boxes"]])
+    lines += _listed("masks of the whole picture", record["full_masks"])
+    lines += _listed("ids of two items", record["repeated_ids"])
     if record["stopped_early"]:
         return "\n".join([*lines, "stopped: too many items cannot be used"])
     lines += _listed("objects in two splits", record["objects_in_two_splits"])
@@ -50,7 +53,7 @@ def _listed(title: str, entries: Any, total: int | None = None) -> list[str]:
 
 
 def _pair(pair: Mapping[str, Any]) -> str:
-    return f"{'same' if pair['exact'] else 'similar'} {pair['kind']}: {pair['first']} and {pair['second']}"
+    return f"{'equal' if pair['exact'] else 'similar'} {pair['kind']}: {pair['first']} and {pair['second']}"
 
 
 def _silhouettes(found: Mapping[str, Any]) -> list[str]:

@@ -9,13 +9,13 @@ from monoform.data.samples import Item, Sample
 from monoform.errors import InputError
 
 TOLERATED = 0.01
-"""Share of bad items above which a run stops."""
+"""Share of bad items above which a run stops, unless another is given."""
 LISTED = 20
 """Bad items that are looked for before a run stops, so that the list says more than the first."""
 
 
 class TooManyBadError(InputError):
-    """More than one item in a hundred is corrupt or empty."""
+    """More items are corrupt or empty than is tolerated: by default one in a hundred."""
 
 
 @dataclass
@@ -25,6 +25,8 @@ class BadItems:
     total: int
     found: list[tuple[Item, str]] = field(default_factory=list)
     """Items and why each cannot be used."""
+    tolerated: float = TOLERATED
+    """Share of `total`."""
 
     def add(self, item: Item, reason: str) -> None:
         """List one. Raises TooManyBadError once there are too many to go on."""
@@ -34,7 +36,7 @@ class BadItems:
 
     def too_many(self) -> bool:
         """Whether they are more than the tolerated share."""
-        return len(self.found) > TOLERATED * self.total
+        return len(self.found) > self.tolerated * self.total
 
     def refuse_too_many(self) -> None:
         """Raise TooManyBadError if they are more than the tolerated share."""
@@ -42,7 +44,7 @@ class BadItems:
             item, reason = self.found[0]
             raise TooManyBadError(
                 f"{len(self.found)} of {self.total} items cannot be used, first {item.id}: {reason}; "
-                f"at most {TOLERATED:.0%} are skipped: get the set again or mend these"
+                f"at most {100.0 * self.tolerated:g}% are skipped: get the set again, mend these, or allow more"
             )
 
     def records(self) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What is wrong with a set: corrupt and empty items, changed files, duplicates, leakage between splits, wrong poses.
+"""What is wrong with a set: corrupt and empty items, changed files, duplicates, leakage between splits, wrong poses and boxes.
 
 Works on any Source. Every item is decoded once; nothing of it is kept but hashes, a thumbnail and a number.
 """
@@ -24,7 +24,7 @@ from monoform.data.duplicates import (
     voxel_descriptor,
 )
 from monoform.data.reading import OwnSet
-from monoform.data.samples import Item, Sample, Source
+from monoform.data.samples import APPROXIMATE, Item, Sample, Source
 from monoform.data.writing import Listener
 from monoform.errors import InputError
 from monoform.meshes import Mesh
@@ -33,8 +33,10 @@ from monoform.projection.kernels.coverage import Topology, forward
 SCHEMA_VERSION = 1
 MIN_IOU = 0.9
 """IoU of mask and re-rendered mesh below which pose and mask do not belong together."""
-NOT_COMPARED = frozenset({"occluded", "coarse", "unannotated"})
+NOT_COMPARED = frozenset({"occluded", "coarse", "unannotated", APPROXIMATE})
 """Flags of items whose mask is not the whole silhouette of their mesh, so that a low IoU says nothing."""
+BOX_SLACK = 1.0
+"""Pixels that a box may reach over the image's edge: sets count their first and last pixels in different ways."""
 _LISTED_PAIRS, _LISTED_WORST = 1000, 20
 
 Verdict = Literal["ok", "flawed", "unusable"]
@@ -49,7 +51,13 @@ class _Evidence:
     shapes: dict[str, list[tuple[Item, str, np.ndarray]]] = field(default_factory=lambda: defaultdict(list))
     """'mesh' and 'voxels' to item, SHA-256 of the content, descriptor; one an object and content."""
     seen: set[tuple[str, str, str]] = field(default_factory=set)
+    regions: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Object and SHA-256 of the pixels to SHA-256 of the first mask and box there."""
+    shaped: set[str] = field(default_factory=set)
+    """Ids of the items with a mesh or voxels."""
     ious: list[tuple[float, Item]] = field(default_factory=list)
+    wrong_boxes: list[tuple[Item, str]] = field(default_factory=list)
+    full_masks: list[Item] = field(default_factory=list)
     changed: list[tuple[Item, list[str]]] = field(default_factory=list)
     topology: tuple[Mesh, Topology] | None = None
     """Of the last mesh: an object's views follow each other."""
@@ -61,7 +69,7 @@ class Report:
 
     record: dict[str, Any]
     verdict: Verdict
-    """'unusable': too many corrupt or empty items; 'flawed': leakage, wrong poses, changed files or a few bad items."""
+    """'unusable': too many corrupt or empty items; 'flawed': any other finding but duplicates within a split."""
 
 
 def check(source: Source, listener: Listener, *, min_iou: float = MIN_IOU) -> Report:
@@ -99,10 +107,16 @@ def _look_at(source: Source, index: int, item: Item, evidence: _Evidence) -> str
 
 
 def _remember(item: Item, sample: Sample, evidence: _Evidence) -> None:
+    # A CAD model that stands for many objects is no object's own.
+    approximate = APPROXIMATE in item.flags | sample.item.flags
+    mesh, voxels = (None, None) if approximate else (sample.mesh, sample.voxels)
+    if mesh is not None or voxels is not None:
+        evidence.shaped.add(item.id)
     if sample.image is not None:
-        digest = _digest(sample.image)
-        evidence.pictures.append((item, digest, difference_hash(sample.image), thumbnail(sample.image)))
-    mesh, voxels = sample.mesh, sample.voxels
+        digest, region = _digest(sample.image), _digest(*(a for a in (sample.mask, sample.box_xyxy) if a is not None))
+        # Objects of one photo, each with its own mask or box, are no copies of each other.
+        if evidence.regions.setdefault((item.object_id, digest), region) == region:
+            evidence.pictures.append((item, digest, difference_hash(sample.image), thumbnail(sample.image)))
     if mesh is not None and _is_new(evidence, "mesh", item, digest := _digest(mesh.vertices, mesh.faces)):
         descriptor = mesh_descriptor(mesh)
         if descriptor is not None:
@@ -116,6 +130,11 @@ def _remember(item: Item, sample: Sample, evidence: _Evidence) -> None:
         descriptor = voxel_descriptor(voxels)
         if descriptor is not None:
             evidence.shapes["voxels"].append((item, digest, descriptor))
+    if fault := box_fault(sample):
+        evidence.wrong_boxes.append((item, fault))
+    # With a mesh its silhouette tells; an object that is cut off may fill its picture.
+    if sample.mesh is None and sample.mask is not None and "truncated" not in item.flags | sample.item.flags:
+        evidence.full_masks += [item] if sample.mask.min() >= 0.5 else []
     iou = silhouette_iou(sample, evidence)
     if iou is not None and not (item.flags | sample.item.flags) & NOT_COMPARED:
         evidence.ious.append((iou, item))
@@ -131,6 +150,24 @@ def _is_new(evidence: _Evidence, kind: str, item: Item, digest: str) -> bool:
 def _digest(*arrays: np.ndarray) -> str:
     parts = [str(array.shape).encode() + np.ascontiguousarray(array).tobytes() for array in arrays]
     return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def box_fault(sample: Sample) -> str:
+    """What is wrong with the box: inside out, or outside the image; '' where it is right or there is none."""
+    if sample.box_xyxy is None:
+        return ""
+    left, top, right, bottom = sample.box_xyxy.tolist()
+    named = f"the box {left:g} {top:g} {right:g} {bottom:g}"
+    if left >= right or top >= bottom:
+        return f"{named} is inside out or empty; give left, top, right, bottom"
+    picture = sample.image if sample.image is not None else sample.mask
+    if picture is None:
+        return ""
+    h, w = picture.shape[:2]
+    over = max(-left, -top, right - w, bottom - h)
+    if over > BOX_SLACK:
+        return f"{named} reaches {over:g} pixels out of the image of {w} x {h}; cut it off there, or get the set again"
+    return ""
 
 
 def silhouette_iou(sample: Sample, evidence: _Evidence | None = None) -> float | None:
@@ -163,7 +200,9 @@ def _report(
     low = sorted(((iou, item.id) for iou, item in evidence.ious if iou < min_iou))
     worst = sorted((iou, item.id) for iou, item in evidence.ious)[:_LISTED_WORST]
     ious = [iou for iou, _ in evidence.ious]
-    flawed = bool(bad.found or evidence.changed or across or parted or low)
+    repeated = _repeated_ids(items)
+    faults = (bad.found, evidence.changed, evidence.wrong_boxes, evidence.full_masks, repeated, across, parted, low)
+    flawed = any(map(bool, faults))
     verdict: Verdict = "unusable" if bad.too_many() else "flawed" if flawed else "ok"
     record = {
         "schema_version": SCHEMA_VERSION,
@@ -173,6 +212,9 @@ def _report(
         "counts": _counts(items),
         "bad": bad.records(),
         "changed_files": [{"id": item.id, "files": files} for item, files in evidence.changed],
+        "wrong_boxes": [{"id": item.id, "error": fault} for item, fault in evidence.wrong_boxes],
+        "full_masks": [item.id for item in evidence.full_masks],
+        "repeated_ids": repeated,
         "objects_in_two_splits": parted,
         "duplicates": {
             "exact": sum(pair["exact"] for pair in pairs),
@@ -205,6 +247,10 @@ def _counts(items: Sequence[Item]) -> dict[str, Any]:
     }
 
 
+def _repeated_ids(items: Sequence[Item]) -> list[str]:
+    return sorted(id for id, times in Counter(item.id for item in items).items() if times > 1)
+
+
 def _parted_objects(items: Sequence[Item]) -> list[str]:
     splits: dict[str, set[str]] = defaultdict(set)
     for item in items:
@@ -216,16 +262,24 @@ def _pairs(evidence: _Evidence) -> list[dict[str, Any]]:
     """All pairs of duplicates; shapes of one object (a group of near-duplicates) are meant to be alike."""
     found = []
     if evidence.pictures:
-        owners, digests, hashes, thumbnails = zip(*evidence.pictures)
-        found += _described("picture", owners, similar_pictures(digests, np.stack(hashes), np.stack(thumbnails)))
+        owners, digests, hashes, thumbnails = zip(*sorted(evidence.pictures, key=_without_split))
+        pairs = similar_pictures(digests, np.stack(hashes), np.stack(thumbnails))
+        # Renders on plain ground look alike at a glance: where shapes are known, these tell whether objects do.
+        near = [not {owners[pair.first].id, owners[pair.second].id} <= evidence.shaped for pair in pairs]
+        found += _described("picture", owners, [pair for pair, kept in zip(pairs, near) if pair.exact or kept])
     for kind, apart in (("mesh", MESHES_APART), ("voxels", VOXELS_APART)):
         if not evidence.shapes[kind]:
             continue
-        owners, digests, descriptors = zip(*evidence.shapes[kind])
+        owners, digests, descriptors = zip(*sorted(evidence.shapes[kind], key=_without_split))
         pairs = similar_shapes(digests, np.stack(descriptors), apart)
         others = [pair for pair in pairs if owners[pair.first].object_id != owners[pair.second].object_id]
         found += _described(kind, owners, others)
     return found
+
+
+def _without_split(entry: tuple[Any, ...]) -> bool:
+    # Equal entries are paired with their first: one in a split, so that another split beside it is seen.
+    return not entry[0].split
 
 
 def _described(kind: str, owners: Sequence[Item], pairs: Sequence[Pair]) -> list[dict[str, Any]]:

@@ -29,6 +29,9 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LARGEST_ARRAY = 1 << 29
 _MOST_FACES = 5_000_000
 _CELLS_KEY = "voxels"
+_NOT_ORTHONORMAL = 2e-3
+FILES = ("image.png", "image.jpg", "mask.png", "pose.json", MESH, "voxels.npz", "depth.npz")
+"""All names that `encode` gives."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ def _record(sample: Sample) -> dict[str, Any]:
         "K": sample.K,
         "voxel_kind": sample.voxel_kind,
         "voxel_frame": None if frame is None else {"scale": float(frame[0]), "offset": np.asarray(frame[1])},
+        "box_xyxy": sample.box_xyxy,
         "keypoints": dict(sample.keypoints),
     }
     return {"item": item_record(sample.item), **pose}
@@ -144,20 +148,51 @@ def decode(files: Mapping[str, bytes], item: Item, place: str, mesh: Mesh | None
 
     Raises InputError, with the damaged file's name, for anything that `encode` does not write.
     """
-    decoders = {"image.png": _image, "image.jpg": _image, "mask.png": _mask, "pose.json": _pose,
-                "voxels.npz": _voxels, "depth.npz": _maps, MESH: _mesh}  # fmt: skip
+    decoders = dict(zip(FILES, (_image, _image, _mask, _pose, _mesh, _voxels, _maps), strict=True))
     values: dict[str, Any] = {"mesh": mesh}
     for name, data in files.items():
         if name not in decoders:
             continue
         try:
             values.update(decoders[name](data))
-        except (InputError, OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             cause = " ".join(str(error).split())[:160]
             if isinstance(error, InputError) and ";" in cause:
                 raise InputError(f"{place}/{name}: {cause}") from error
             raise InputError(f"{place}/{name}: damaged ({cause}); write the sample again") from error
-    return replace(Sample(item), **values)
+    listed = values.pop("item", item)
+    if listed != item:
+        raise InputError(f"{place}/pose.json: is of {listed}, the list of items says {item}; write the set again")
+    sample = replace(Sample(item), **values)
+    if fault := _contradiction(sample):
+        raise InputError(f"{place}: {fault}; write the sample again")
+    return sample
+
+
+_DAMAGE = (InputError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError,
+           RecursionError, MemoryError, zipfile.BadZipFile)  # fmt: skip
+"""What decoders raise on bytes that `encode` did not write."""
+
+
+def _contradiction(sample: Sample) -> str:
+    """What parts of a sample cannot be, by themselves or together; '' where all is well."""
+    sizes = {np.shape(a)[:2] for a in (sample.image, sample.mask, sample.depth, sample.normals) if a is not None}
+    if len(sizes) > 1:
+        return f"its picture, mask, depth and normals are of different sizes {sorted(sizes)}"
+    if sample.depth is not None and (sample.depth.ndim != 2 or np.isnan(sample.depth).any()):
+        return "its depth is no map, or holds NaN"
+    if sample.normals is not None and (sample.normals.shape[2:] != (3,) or not np.isfinite(sample.normals).all()):
+        return "its normals are no map of finite vectors"
+    if sample.voxels is not None and len(set(sample.voxels.shape)) != 1:
+        return f"its voxels are {sample.voxels.shape}, not a cube"
+    R, K, frame = sample.R, sample.K, sample.voxel_frame
+    if R is not None and (np.abs(R @ R.T - np.eye(3)).max() > _NOT_ORTHONORMAL or np.linalg.det(R) < 0):
+        return "its R is no rotation"
+    if K is not None and min(K[0, 0], K[1, 1]) <= 0:
+        return "its K has no positive focal lengths"
+    if frame is not None and (not 0 < frame[0] < np.inf or frame[1].shape != (3,) or not np.isfinite(frame[1]).all()):
+        return "its voxel_frame is no scale and offset"
+    return ""
 
 
 def _image(data: bytes) -> dict[str, Any]:
@@ -184,11 +219,13 @@ def _pose(data: bytes) -> dict[str, Any]:
     record = json.loads(data)
     frame = record["voxel_frame"]
     return {
+        "item": item_from(record["item"]),
         "R": _array(record["R_object_to_camera_opencv"], (3, 3)),
         "t": _array(record["t_object_to_camera"], (3,)),
         "K": _array(record["K"], (3, 3)),
         "voxel_kind": str(record["voxel_kind"]),
         "voxel_frame": None if frame is None else (float(frame["scale"]), np.array(frame["offset"], np.float64)),
+        "box_xyxy": _array(record.get("box_xyxy"), (4,)),
         "keypoints": {name: _with_nan(values) for name, values in record["keypoints"].items()},
     }
 
@@ -214,7 +251,11 @@ def _voxels(data: bytes) -> dict[str, Any]:
 
 
 def _maps(data: bytes) -> dict[str, Any]:
-    return {name: values for name, values in _arrays(data).items() if name in ("depth", "normals")}
+    maps = {name: values for name, values in _arrays(data).items() if name in ("depth", "normals")}
+    for name, values in maps.items():
+        if values.dtype != np.float32:
+            raise InputError(f"{name} is {values.dtype}, not float32; write the sample again")
+    return maps
 
 
 def _arrays(data: bytes) -> dict[str, np.ndarray]:

@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from monoform.data.categories import is_wanted
 from monoform.data.encoding import MESH, decode, decode_mesh, item_from, key_of
 from monoform.data.samples import Item, Sample
 from monoform.data.shards import read_sample
@@ -73,7 +76,7 @@ class OwnSet:
 def open_own(root: Path, *, split: str | None = None, category: str | None = None) -> OwnSet:
     """A set that monoform wrote, all of it or one split or category.
 
-    Raises InputError if it is none, is not finished, or was written by a newer version.
+    Raises InputError if it is none, is not finished, was written by another version, or has no such split.
     """
     root = Path(root)
     header = read_header(root)
@@ -83,8 +86,26 @@ def open_own(root: Path, *, split: str | None = None, category: str | None = Non
         raise InputError(f"{root}: the set is not finished; run the command that writes it again, it goes on")
     lines = read_lines(root / ITEMS)
     items = [item_from(line) for line in lines]
-    kept = [i for i, item in enumerate(items) if split in (None, item.split) and category in (None, item.category)]
+    twice = next((id for id, times in Counter(item.id for item in items).items() if times > 1), None)
+    if twice is not None:
+        raise InputError(f"{root / ITEMS}: lists {twice} twice; {_MEND}")
+    counts = count(items)
+    if header.get("counts") != counts:
+        raise InputError(f"{root / ITEMS}: lists other items than {HEADER} counts ({len(items)} in all); {_MEND}")
+    if split is not None and split not in counts["splits"]:
+        raise InputError(f"{root}: no split '{split}'; give {' or '.join(filter(None, counts['splits'])) or 'none'}")
+    kept = [i for i, item in enumerate(items) if split in (None, item.split) and is_wanted(item.category, category)]
     return OwnSet(root, header, tuple(items[i] for i in kept), tuple(lines[i] for i in kept))
+
+
+def count(items: Sequence[Item]) -> dict[str, Any]:
+    """What dataset.json says of the items of a finished set."""
+    return {
+        "items": len(items),
+        "objects": len({item.object_id for item in items}),
+        "categories": dict(sorted(Counter(item.category for item in items).items())),
+        "splits": dict(sorted(Counter(item.split for item in items).items())),
+    }
 
 
 def read_header(root: Path) -> dict[str, Any] | None:
@@ -96,7 +117,7 @@ def read_header(root: Path) -> dict[str, Any] | None:
         return None
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}); check the path and its rights") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: not valid JSON ({error}); {_MEND}") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT or "name" not in header:
         raise InputError(
@@ -104,7 +125,8 @@ def read_header(root: Path) -> dict[str, Any] | None:
         )
     if header.get("schema_version") != SCHEMA_VERSION:
         raise InputError(
-            f"{file}: schema version {header.get('schema_version')}, {SCHEMA_VERSION} is read here; update monoform"
+            f"{file}: schema version {header.get('schema_version')}, {SCHEMA_VERSION} is read here; "
+            "update monoform, or write the set again"
         )
     return header
 
@@ -123,7 +145,7 @@ def read_lines(file: Path, *, broken_off: bool = False) -> list[dict[str, Any]]:
             whole = all(isinstance(line.get(name, ""), str) for name in ("mesh", "shard"))
             if not whole or not isinstance(line["files"], dict):
                 raise InputError(f"its fields have other types; {_MEND}")
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, AttributeError, RecursionError) as error:
             raise InputError(f"{file}: line {number} is damaged ({' '.join(str(error).split())}); {_MEND}") from error
         lines.append(line)
     return lines

@@ -11,6 +11,9 @@ import numpy as np
 
 from monoform.meshes import Mesh
 
+APPROXIMATE = "approximate"
+"""The flag of items whose mesh only resembles the object: a CAD model that stands for many."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -25,7 +28,7 @@ class Item:
     split: str = ""
     """'train', 'val', 'test', or '' where the source does not say."""
     flags: frozenset[str] = frozenset()
-    """Of 'truncated', 'occluded', 'difficult', 'unannotated', 'coarse'."""
+    """Of 'truncated', 'occluded', 'difficult', 'unannotated', 'coarse', 'approximate'."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +58,8 @@ class Sample:
     """(h, w) float32 z in the camera frame, box diagonals; inf where empty."""
     normals: np.ndarray | None = None
     """(h, w, 3) float32 unit, OpenCV camera frame, towards the camera; 0 where empty."""
+    box_xyxy: np.ndarray | None = None
+    """(4,) float64 left, top, right, bottom edges of the object in pixels of `image`: the whole image is 0, 0, w, h."""
     keypoints: dict[str, np.ndarray] = field(default_factory=dict)
     """Name to (3,) canonical, or (2,) pixels where the source marks images."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from monoform.data.categories import is_wanted
 from monoform.data.samples import Item, Sample, Source
 from monoform.errors import InputError
 from monoform.files.atomic import write_atomic
@@ -17,6 +18,7 @@ from monoform.rotation_grids import upright_grid
 
 PANEL = 224
 """Side of a panel in pixels."""
+BOX_COLOUR = (255, 255, 255)
 _BAND, _GAP = 26, 8
 _GREY = 40
 _DISTANCE, _FOCAL = 2.2, 1.9
@@ -40,7 +42,7 @@ def choose(
 
     Raises InputError if there is none.
     """
-    kept = [i for i, item in enumerate(items) if category in (None, item.category) and split in (None, item.split)]
+    kept = [i for i, item in enumerate(items) if is_wanted(item.category, category) and split in (None, item.split)]
     if not kept:
         what = " and ".join(f"{key} '{value}'" for key, value in (("category", category), ("split", split)) if value)
         raise InputError(f"no item with {what or 'anything to show'}; `monoform data check` tells what there is")
@@ -76,7 +78,8 @@ def item_picture(sample: Sample) -> np.ndarray:
     """(224, w, 3) uint8: one panel for each of picture, mesh and voxels that the sample has."""
     base, to_panel = _base(sample)
     empty = np.full((PANEL, PANEL, 3), _GREY, float)
-    panels = [_with_outline(base, sample)] if sample.image is not None or sample.mask is not None else []
+    shown = sample.image is not None or sample.mask is not None
+    panels = [_with_box(_with_outline(base, sample), sample, to_panel)] if shown else []
     posed = _pose(sample, to_panel)
     pose = posed or _default_pose(sample)
     if sample.mesh is not None:
@@ -117,6 +120,16 @@ def _with_outline(base: np.ndarray, sample: Sample) -> np.ndarray:
     mask = Image.fromarray(sample.mask.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
     coverage[top : top + size[1], left : left + size[0]] = np.asarray(mask)
     return blend(base, MASK_COLOUR, outline(coverage, 1.6))
+
+
+def _with_box(base: np.ndarray, sample: Sample, to_panel: np.ndarray) -> np.ndarray:
+    if sample.box_xyxy is None:
+        return base
+    left, top, right, bottom = sample.box_xyxy
+    corners = np.array([[left, top, 1.0], [right, top, 1.0], [right, bottom, 1.0], [left, bottom, 1.0]]) @ to_panel.T
+    picture = Image.fromarray(to_bytes(base))
+    ImageDraw.Draw(picture).polygon([*map(tuple, corners[:, :2])], outline=BOX_COLOUR)
+    return np.asarray(picture, float)
 
 
 Pose = tuple[np.ndarray, np.ndarray, np.ndarray]

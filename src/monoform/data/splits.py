@@ -17,7 +17,7 @@ def assign_split(group: str, ratios: Sequence[float] = RATIOS) -> str:
 
     ratios: shares of train, val and test; their sum is 1.
     """
-    place = int.from_bytes(hashlib.sha256(group.encode("utf-8")).digest()[:8], "big") / 2.0**64
+    place = int.from_bytes(hashlib.sha256(group.encode("utf-8", "surrogateescape")).digest()[:8], "big") / 2.0**64
     return SPLITS[0] if place < ratios[0] else SPLITS[1] if place < ratios[0] + ratios[1] else SPLITS[2]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from monoform.data.blender import CyclesImage, render_with_blender
+from monoform.data.categories import library_name
 from monoform.data.procedural.parts import Shape
 from monoform.data.procedural.shapes import CATEGORIES, KINDS, make_shape
 from monoform.data.rendering.augment import CLEAN, AugmentSettings
@@ -23,7 +24,7 @@ from monoform.voxels import voxelise_solid
 
 CAMERAS = ("upright", "any", "prior", *PRESETS)
 _SHAPES_HELD = 8
-_LARGEST_SIDE = 256
+_LARGEST_VOXELS, _LARGEST_SIZE, _MOST_ITEMS, _LARGEST_SEED = 256, 2048, 2_000_000, 1 << 62
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +143,7 @@ def open_synthetic(
     clean: no occluders, blur, noise and compression, and no object over the edge. blender_python: a Python with bpy; Cycles
     then draws the objects, without occluders, blur, noise and compression.
     """
+    categories = list(dict.fromkeys(map(library_name, categories)))
     unknown = [name for name in categories if name not in CATEGORIES]
     if unknown or not categories:
         raise InputError(f"no shapes of the category '{', '.join(unknown)}'; give some of {', '.join(CATEGORIES)}")
@@ -149,20 +151,28 @@ def open_synthetic(
         raise InputError(f"the kind '{kind}' belongs to one category; give one category with it")
     if kind is not None and kind not in KINDS[categories[0]]:
         raise InputError(f"no {categories[0]} of the kind '{kind}'; give one of {', '.join(KINDS[categories[0]])}")
-    if count < 1 or views < 1 or seed < 0 or size < 16 or not 0 <= voxels <= _LARGEST_SIDE:
-        raise InputError(
-            f"count {count}, views {views}, seed {seed}, size {size}, voxels {voxels}: give 1, 1, 0, 16 and 0 or more, "
-            f"at most {_LARGEST_SIDE} voxels"
-        )
+    _refuse_out_of_range(
+        ("count", count, 1, _MOST_ITEMS),
+        ("views", views, 1, _MOST_ITEMS),
+        ("seed", seed, 0, _LARGEST_SEED),
+        ("size", size, 16, _LARGEST_SIZE),
+        ("voxels", voxels, 0, _LARGEST_VOXELS),
+        ("items", len(categories) * count * views, 1, _MOST_ITEMS),
+    )
     if cameras not in CAMERAS:
         raise InputError(f"no cameras '{cameras}'; give one of {', '.join(CAMERAS)}")
     settings = RenderSettings(
         (size, size), _views(cameras, clean), augment=CLEAN if clean else AugmentSettings(), backgrounds=backgrounds
     )
     photos = None if backgrounds is None else PhotoFolder(backgrounds)
-    return SyntheticSet(
-        tuple(dict.fromkeys(categories)), count, views, seed, kind, settings, voxels, photos, blender_python
-    )
+    return SyntheticSet(tuple(categories), count, views, seed, kind, settings, voxels, photos, blender_python)
+
+
+def _refuse_out_of_range(*limits: tuple[str, int, int, int]) -> None:
+    """Of (name, value, lowest, highest) each."""
+    for name, value, low, high in limits:
+        if not low <= value <= high:
+            raise InputError(f"{name} {value}: give {low} to {high}")
 
 
 def _views(cameras: str, clean: bool) -> FreeViews | FixedViews:

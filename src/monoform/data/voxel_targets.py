@@ -18,9 +18,8 @@ from monoform.errors import InputError, SchemaError
 from monoform.files.atomic import printable_name, write_atomic
 from monoform.files.voxels import load_voxels
 from monoform.meshes import Mesh, Similarity, bounds
-from monoform.voxels import voxelise_shell, voxelise_solid
+from monoform.voxels import KINDS, voxelise
 
-KINDS = ("solid", "shell")
 FORMAT, SCHEMA_VERSION = "monoform voxel target", 1
 _RECORD, _EPOCH, _LARGEST_RECORD = "target.json", (1980, 1, 1, 0, 0, 0), 4096
 _HAIR = 1e-4
@@ -102,8 +101,7 @@ def make_target(mesh: Mesh, side: int, kind: str, *, fill: float | None = None, 
         raise InputError(
             f"the shape reaches {reach:.3f} grid sides from the centre, over 0.5; lower the scale or the fill"
         )
-    voxelise = voxelise_solid if kind == "solid" else voxelise_shell
-    grid = voxelise(Mesh(placed.apply(mesh.vertices), mesh.faces), side)
+    grid = voxelise(Mesh(placed.apply(mesh.vertices), mesh.faces), side, kind)
     return VoxelTarget(grid, kind, placed.scale, placed.offset)
 
 

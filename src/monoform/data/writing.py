@@ -12,18 +12,17 @@ was, and ends with the bytes of one that was not.
 
 import hashlib
 import os
-import shutil
-from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from monoform.data.bad_items import BadItems, emptiness
-from monoform.data.encoding import MESH, Choices, encode, encode_json, item_record, key_of, plain_name
+from monoform.data.bad_items import TOLERATED, BadItems, emptiness
+from monoform.data.encoding import FILES, MESH, Choices, encode, encode_json, item_record, key_of, plain_name
 from monoform.data.reading import (
     FORMAT,
     HEADER,
@@ -33,6 +32,7 @@ from monoform.data.reading import (
     SCHEMA_VERSION,
     SHARDS,
     OwnSet,
+    count,
     open_own,
     read_header,
     read_lines,
@@ -48,7 +48,7 @@ from monoform.results import plain, write_json
 CONVENTIONS = {
     "object": "right-handed, y up, front -z, bounding box centred, its diagonal 1",
     "camera": "OpenCV: x right, y down, z forward; x_camera = R x_object + t, in box diagonals",
-    "pixels": "pixel centres at +0.5; K in pixels",
+    "pixels": "pixel centres at +0.5; K in pixels; box_xyxy: edges, left top right bottom",
     "mask": "8 bit, 255 is object",
     "voxels": "bool [z, y, x]; the unit cube about the origin, or x_grid = scale x_object + offset of pose.json",
     "depth": "z in the camera frame, inf where empty; normals in the camera frame, 0 where empty",
@@ -84,34 +84,50 @@ class Plan:
     made_by: Mapping[str, Any] = field(default_factory=dict)
     """The options that made the source, for the record; a run goes on only where they are the same."""
     licence: str = ""
+    max_bad: float = TOLERATED
+    """Share of items that may be corrupt or empty, and are then left out."""
 
 
 def write_set(source: Source, out: Path, plan: Plan, listener: Listener, *, force: bool = False) -> OwnSet:
     """Write all items of a source to the folder `out`, or finish what an interrupted run has begun there.
 
-    Raises InputError for a folder with something else in it (`force` replaces an older set and keeps foreign files),
-    and TooManyBadError if more than one item in a hundred is corrupt or empty.
+    Items that an earlier run has left out are tried again. Raises InputError for a folder with something else in it
+    (`force` replaces an older set and keeps foreign files), and TooManyBadError if more than the plan's share of the items
+    is corrupt or empty.
     """
     items = with_splits(source.items(), plan.ratios)
-    _refuse_repeated([key_of(item) for item in items])
+    _refuse_repeated(items)
     header = _header(source.name, items, plan)
     out = Path(out)
-    before = _prepare(out, header, force)
-    bad = BadItems(len(items))
-    if not before.get("complete"):
-        _write_items(source, items, out, plan, bad, listener)
-        bad.refuse_too_many()
-        _finish(out, items, header, bad)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: a file is in the way; choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    bad = BadItems(len(items), tolerated=plan.max_bad)
+    with _alone(out):
+        before = _prepare(out, header, force)
+        left_out = before.get("left_out")
+        if isinstance(left_out, list) and left_out:
+            write_json(out / HEADER, {**header, "complete": False})
+            # They were tolerated when the set was finished, and another try must not undo that.
+            bad.tolerated = max(bad.tolerated, (len(left_out) + 0.5) / len(items))
+        if left_out or not before.get("complete"):
+            _write_items(source, items, out, plan, bad, listener)
+            bad.refuse_too_many()
+            _finish(out, items, header, bad)
     return open_own(out)
 
 
-def _refuse_repeated(keys: Sequence[str]) -> None:
-    folded = Counter(key.casefold() for key in keys)
-    twice = next((key for key in keys if folded[key.casefold()] > 1), None)
-    if twice is not None:
-        raise InputError(f"two items are called '{twice}'; ids must differ, in more than capitals")
-    if not keys:
+def _refuse_repeated(items: Sequence[Item]) -> None:
+    if not items:
         raise InputError("the source has no items; check its folder, split and category")
+    first: dict[str, Item] = {}
+    for item in items:
+        other = first.setdefault(key_of(item).casefold(), item)
+        if other is not item:
+            named = f"two items are called '{item.id}'"
+            if other.id != item.id:
+                named = f"the items '{other.id}' and '{item.id}' differ in capitals only, which some disks do not tell"
+            raise InputError(f"{named}; ids must differ: rename one of their files")
 
 
 def _header(name: str, items: Sequence[Item], plan: Plan) -> dict[str, Any]:
@@ -137,8 +153,6 @@ def _header(name: str, items: Sequence[Item], plan: Plan) -> dict[str, Any]:
 
 def _prepare(out: Path, header: dict[str, Any], force: bool) -> dict[str, Any]:
     """Make the folder ready and return the dataset.json that stands there: of this very set, finished or not."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: a file is in the way; choose another folder")
     before = _header_before(out, force)
     if before is not None:
         differing = [name for name in header if before.get(name) != header[name]]
@@ -147,11 +161,10 @@ def _prepare(out: Path, header: dict[str, Any], force: bool) -> dict[str, Any]:
         if not force:
             raise InputError(f"{out}: holds another set ({differing[0]} differs); choose another folder, or --force")
         _remove_set(out)
-    elif out.is_dir() and any(out.iterdir()) and not force:
+    elif any(out.iterdir()) and not force:
         raise InputError(f"{out}: the folder is not empty and no data set; choose another folder, or --force")
-    elif out.is_dir():
+    else:
         _remove_set(out)
-    out.mkdir(parents=True, exist_ok=True)
     write_json(out / HEADER, {**header, "complete": False})
     write_atomic(out / ITEMS, b"")
     return {}
@@ -169,10 +182,30 @@ def _header_before(out: Path, force: bool) -> dict[str, Any] | None:
 def _remove_set(out: Path) -> None:
     """Remove what a set consists of, and nothing else; the header last, so that a half removed set stays known."""
     (out / ITEMS).unlink(missing_ok=True)
-    for folder in (SAMPLES, OBJECTS, SHARDS):
-        if (out / folder).is_dir() and not (out / folder).is_symlink():
-            shutil.rmtree(out / folder)
+    ours = [*(out / OBJECTS).glob("*.glb"), *(out / SHARDS).glob("*.tar")]
+    ours += [path for path in (out / SAMPLES).glob("*/*") if path.name in FILES]
+    for path in ours:
+        path.unlink()
+    for folder in (*(out / SAMPLES).glob("*"), *(out / name for name in (SAMPLES, OBJECTS, SHARDS))):
+        if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+            folder.rmdir()
     (out / HEADER).unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(out: Path) -> Generator[None, None, None]:
+    """Hold the folder for this process; the system lets go of it when the process ends, however that is."""
+    import fcntl
+
+    descriptor = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{out}: another process is writing this set; wait for it, or stop it") from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _listed(out: Path) -> dict[str, dict[str, Any]]:
@@ -185,14 +218,10 @@ def _listed(out: Path) -> dict[str, dict[str, Any]]:
 def _finish(out: Path, items: Sequence[Item], header: dict[str, Any], bad: BadItems) -> None:
     lines = _listed(out)
     kept = [item for item in items if item.id in lines]
+    if len(kept) + len(bad.found) != len(items):
+        raise InputError(f"{out / ITEMS}: was changed while the set was written; write the set again")
     write_atomic(out / ITEMS, b"".join(encode_json(lines[item.id]) for item in kept))
-    counts = {
-        "items": len(kept),
-        "objects": len({item.object_id for item in kept}),
-        "categories": dict(sorted(Counter(item.category for item in kept).items())),
-        "splits": dict(sorted(Counter(item.split for item in kept).items())),
-    }
-    write_json(out / HEADER, {**header, "counts": counts, "left_out": bad.records(), "complete": True})
+    write_json(out / HEADER, {**header, "counts": count(kept), "left_out": bad.records(), "complete": True})
 
 
 # --- the items ---------------------------------------------------------------------------------------------------

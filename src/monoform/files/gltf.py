@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from monoform.errors import InputError
+from monoform.errors import InputError, NumericError
 from monoform.files.mesh_parts import Part, check_face_count, join
 from monoform.meshes import Mesh
 
@@ -152,8 +152,13 @@ def _primitive(document: _Document, primitive: dict[str, Any], matrix: np.ndarra
         return None
     attributes = primitive["attributes"]
     local, _ = _accessor(document, attributes["POSITION"])
+    if not np.isfinite(local).all():
+        raise NumericError("vertices in the glTF file are NaN or infinite; repair the mesh and export it again")
     if "indices" in primitive:
-        index = _accessor(document, primitive["indices"])[0][:, 0].astype(np.int64)
+        index, kind = _accessor(document, primitive["indices"])
+        if kind.kind != "u":
+            raise InputError(f"the glTF file's indices are {kind}, not whole numbers; export it again")
+        index = index[:, 0].astype(np.int64)
     else:
         index = np.arange(len(local))
     faces = _triangles(index, mode)
@@ -195,7 +200,9 @@ def _accessor(document: _Document, index: int) -> tuple[np.ndarray, np.dtype]:
     if min(begin, size, offset) < 0 or stride < row or begin + size > len(data) or needed > size:
         raise InputError("a glTF accessor reaches beyond its buffer: the file is cut off or damaged; export it again")
     array = np.ndarray((count, width), dtype, data, begin + offset, (stride, dtype.itemsize))
-    values = array.astype(np.float64)
+    # A cast warns of NaN; whoever needs finite numbers says so in words.
+    with np.errstate(invalid="ignore"):
+        values = array.astype(np.float64)
     if accessor.get("normalized") and dtype.kind in "iu":
         values = np.maximum(values / np.iinfo(dtype).max, -1.0)
     return values, dtype

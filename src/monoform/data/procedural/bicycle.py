@@ -8,7 +8,6 @@ from monoform.data.procedural.parts import (
     Colour,
     Part,
     Shape,
-    arc_strip,
     block,
     cylinder,
     finish,
@@ -18,13 +17,12 @@ from monoform.data.procedural.parts import (
     pair,
     pick,
     ranges,
-    rim,
     superellipse,
     tube,
     turned,
-    tyre,
     uniform,
 )
+from monoform.data.procedural.wheels import arc_strip, rim, tyre
 
 KINDS = ("diamond", "step-through", "mountain")
 RUBBER, STEEL, DARK, LEATHER = (30, 30, 32), (182, 186, 192), (48, 50, 54), (88, 58, 40)

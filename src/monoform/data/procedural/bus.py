@@ -10,7 +10,6 @@ from monoform.data.procedural.parts import (
     Shape,
     block,
     creased_square,
-    disc_wheel,
     finish,
     loft,
     named,
@@ -22,8 +21,8 @@ from monoform.data.procedural.parts import (
     ranges,
     repeated,
     uniform,
-    wheel_arch,
 )
+from monoform.data.procedural.wheels import disc_wheel, wheel_arch
 from monoform.meshes import Mesh
 
 KINDS = ("city", "coach", "double-decker")

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from monoform.data.procedural.parts import (
     Colour,
     Part,
     Shape,
+    band,
     block,
-    disc_wheel,
     finish,
     hull,
     loft,
@@ -20,16 +21,22 @@ from monoform.data.procedural.parts import (
     place,
     plate,
     ranges,
+    repeated,
     rounded_square,
+    superellipse,
     uniform,
-    wheel_arch,
 )
+from monoform.data.procedural.wheels import arc_strip, disc_wheel, wheel_arch
 from monoform.meshes import Mesh
 
 KINDS = ("sedan", "suv", "cargo", "sports", "hatchback", "pickup")
 SHARES = (0.3, 0.2, 0.12, 0.12, 0.18, 0.08)
 GLASS, RUBBER, STEEL, ARCH = (38, 46, 56), (28, 28, 30), (176, 180, 186), (18, 18, 20)
 WHITE_LAMP, RED_LAMP, TRIM = (250, 244, 214), (188, 26, 24), (52, 54, 58)
+CABIN, EAVES = rounded_square(0.24, 6), 0.84
+"""The cabin's outline from above, and the share of its height at which its sides turn over into the roof."""
+FRONT, REAR, FLANK = slice(15, 21), slice(3, 9), [23, 0]
+"""The points of that outline in the windscreen, in the rear screen, and at both ends of the flat right flank."""
 PAINTS = ((178, 28, 32), (32, 74, 148), (214, 216, 220), (226, 164, 34), (46, 110, 78), (92, 98, 108), (34, 36, 42))
 
 
@@ -100,7 +107,8 @@ def build(car: Car) -> Shape:
     """The car as a shape in the canonical frame."""
     cabin, corners = _cabin(car)
     bed = _bed(car) if car.kind == "pickup" else []
-    parts = [*named("body", _body(car), *bed), *cabin, *_wheels(car), *_details(car)]
+    lines = _lines(car)
+    parts = [*named("body", _body(car, lines), *bed), *cabin, *_wheels(car), *_details(car, lines)]
     return finish(car.kind, parts, _keypoints(car) | corners)
 
 
@@ -108,27 +116,45 @@ def _z(car: Car, fraction: float) -> float:
     return (fraction - 0.5) * car.length
 
 
-def _body(car: Car) -> Mesh:
-    """Rounded cross-sections from nose to tail: (fraction of length, top below the belt, half width, bottom lift)."""
-    deck = car.rear_screen + 0.01
+def _lines(car: Car) -> np.ndarray:
+    """(n, 4) the body's stations from nose to tail: z, half width, lowest and highest y, along smooth curves."""
+    end = max(0.985, 0.4 * car.rear_screen + 0.6)
     # A pickup falls to its bed at once, a boot's lid bit by bit.
-    half_way = 0.5 * (deck + 0.985)
-    behind = (deck, car.deck_drop, 0.99, 0.0) if car.kind == "pickup" else (half_way, 0.5 * car.deck_drop, 0.97, 0.0)
-    stations = (
-        (0.0, car.hood_drop + 0.2, 0.8, 0.1),
-        (0.012, car.hood_drop + 0.1, 0.88, 0.03),
+    behind = (0.5 * (car.rear_screen + end), 0.5 * car.deck_drop, 0.98, 0.0)
+    if car.kind == "pickup":
+        behind = (car.rear_screen + 0.01, car.deck_drop, 0.99, 0.0)
+    stations = (  # fraction of the length, top below the belt, half width, bottom lift
+        (0.0, car.hood_drop + 0.16, 0.74, 0.1),
+        (0.012, car.hood_drop + 0.075, 0.86, 0.03),
         (0.05, car.hood_drop, 0.95, 0.0),
-        (0.5 * car.windscreen, 0.5 * car.hood_drop, 0.99, 0.0),
+        (0.5 * car.windscreen, 0.45 * car.hood_drop, 0.99, 0.0),
         (car.windscreen, 0.0, 1.0, 0.0),
         (0.55, -0.015, 1.0, 0.0),
         (car.rear_screen, 0.0, 0.99, 0.0),
         behind,
-        (max(0.985, deck + 0.002), car.deck_drop + 0.015, 0.93, 0.03),
-        (1.0, car.deck_drop + 0.12, 0.86, 0.1),
+        (end, car.deck_drop + 0.025, 0.92, 0.03),
+        (1.0, car.deck_drop + 0.11, 0.82, 0.1),
     )
-    half = car.width / 2.0
-    rows = [(_z(car, at), wide * half, car.clearance + lift, car.belt - drop) for at, drop, wide, lift in stations]
-    return hull(rows, rounded_square(0.22, 5), car.paint)
+    at, drop, wide, lift = np.array(stations).T
+    knots = np.stack([_z(car, at), 0.5 * car.width * wide, car.clearance + lift, car.belt - drop], axis=1)
+    between = np.interp(np.arange(2 * len(knots) - 1) / 2.0, np.arange(len(knots)), knots[:, 0])
+    return np.column_stack([between, PchipInterpolator(knots[:, 0], knots[:, 1:])(between)])
+
+
+def _body(car: Car, lines: np.ndarray) -> Mesh:
+    return hull(lines, superellipse(24, 0.36), car.paint)
+
+
+def _skirt(lines: np.ndarray, reach: float, heights: tuple[float, float], out: float, colour: Colour) -> Mesh:
+    """What lies on the body's front: a band between two heights, `out` before it, back to `reach` behind the nose.
+
+    With the stations reversed and a negative `reach` it lies on the tail.
+    """
+    near = lines[np.abs(lines[:, 0] - lines[0, 0]) <= abs(reach)]
+    z = near[:, 0] - np.sign(reach) * out * np.linspace(1.0, 0.0, len(near))
+    low = np.full(len(near), heights[0])
+    high = np.clip(near[:, 3] - 0.02, heights[0] + 0.02, heights[1])
+    return hull(np.stack([z, near[:, 1] + out, low, high], axis=1), rounded_square(0.3, 4), colour)
 
 
 def _bed(car: Car) -> list[Mesh]:
@@ -147,63 +173,68 @@ def _cabin(car: Car) -> tuple[list[Part], dict[str, np.ndarray]]:
     rise = car.roof - car.belt
     foot, heel = _z(car, car.windscreen), _z(car, car.rear_screen)
 
-    def side(height: float, along: float) -> np.ndarray:
-        """A point of the right flank: `height` 0 at the belt, 1 at the roof; `along` 0 at the front, 1 at the rear."""
+    def ring(height: float, shrink: float = 1.0) -> np.ndarray:
+        """The outline at a height: 0 at the belt, 1 at the roof."""
         front, rear = foot + height * rise * car.front_lean, heel - height * rise * car.rear_lean
-        x = car.width / 2.0 * (0.94 + height * (car.tumblehome - 0.94))
-        return np.array([x, car.belt + height * rise, front + along * (rear - front)])
+        half = car.width / 2.0 * (0.94 + height * (car.tumblehome - 0.94))
+        scale = shrink * half, (0.5 + 0.5 * shrink) * (rear - front) / 2.0
+        return place(CABIN, "y", car.belt + height * rise, scale=scale, centre=(0.0, (front + rear) / 2.0))
 
-    rings = []
-    for height, shrink in ((-0.1, 1.0), (0.93, 1.0), (1.0, 0.9)):
-        low, high = side(height, 0.0), side(height, 1.0)
-        scale, centre = (shrink * high[0], shrink * (high[2] - low[2]) / 2.0), (0.0, (high[2] + low[2]) / 2.0)
-        rings.append(place(rounded_square(0.1, 4), "y", low[1], scale=scale, centre=centre))
-    flip = np.array([-1.0, 1.0, 1.0])
+    # Straight up to the panes' upper edges, above them a quarter of an ellipse over to the roof.
+    turn = np.linspace(0.0, 0.45 * np.pi, 5)
+    over = [ring(EAVES + (1.0 - EAVES) * np.sin(a), 0.8 + 0.2 * np.cos(a)) for a in turn]
+    crown = (0.0, car.roof + 0.012, float(over[-1][:, 2].mean()))
+    body = loft([ring(-0.1), *over], car.paint, tips=(None, crown))
 
-    def screen(along: float) -> np.ndarray:
-        low, high = (side(h, along) * (0.9, 1.0, 1.0) for h in (0.08, 0.86))
-        return np.stack([low, high, high * flip, low * flip])
+    low, high = ring(0.08), ring(EAVES - 0.03)
+    front, rear = (band(low[k], high[k], 0.03, GLASS) for k in (FRONT, REAR))
+    splits = {"cargo": ((0.0, 0.24),), "sports": ((0.04, 0.84),), "pickup": ((0.0, 0.46), (0.54, 1.0))}
+    splits["suv"] = ((0.0, 0.31), (0.36, 0.66), (0.71, 1.0))
 
-    splits = {"cargo": ((0.1, 0.3),), "sports": ((0.16, 0.78),), "pickup": ((0.12, 0.5), (0.56, 0.92))}
-    splits["suv"] = ((0.1, 0.36), (0.4, 0.66), (0.7, 0.93))
-    panes = [
-        plate([side(0.08, a), side(0.86, a), side(0.86, b), side(0.08, b)], 0.03, GLASS)
-        for a, b in splits.get(car.kind, ((0.12, 0.5), (0.54, 0.88)))
-    ]
-    front, rear = screen(0.0), screen(1.0)
-    glass = [*map(pair, panes), plate(front, 0.03, GLASS), plate(rear, 0.03, GLASS)]
-    corners = {"upper_right_windshield": front[1], "upper_left_windshield": front[2]}
-    corners |= {"upper_right_rearwindow": rear[1], "upper_left_rearwindow": rear[2]}
-    return [*named("cabin", loft(rings, car.paint)), *named("windows", *glass)], corners
+    def pane(start: float, end: float) -> Mesh:
+        """Between two fractions of the flat part of the right flank, from the front."""
+        (l0, l1), (h0, h1) = low[FLANK], high[FLANK]
+        corners = [l0 + start * (l1 - l0), h0 + start * (h1 - h0), h0 + end * (h1 - h0), l0 + end * (l1 - l0)]
+        return plate(corners, 0.03, GLASS)
+
+    sides = [pair(pane(*ends)) for ends in splits.get(car.kind, ((0.0, 0.48), (0.54, 1.0)))]
+    corners = {"upper_left_windshield": high[FRONT][0], "upper_right_windshield": high[FRONT][-1]}
+    corners |= {"upper_right_rearwindow": high[REAR][0], "upper_left_rearwindow": high[REAR][-1]}
+    return [*named("cabin", body), *named("windows", *sides, front, rear)], corners
 
 
 def _wheels(car: Car) -> list[Part]:
     half, r = car.width / 2.0, car.wheel_radius
-    parts = []
-    for fraction in car.axles:
-        z = _z(car, fraction)
-        room = car.belt - 0.5 * car.hood_drop - 0.08 - r
-        arch = wheel_arch(half + 0.006, 1.02 * r, z, min(1.16 * r, room), ARCH)
-        wheel = disc_wheel((half - 0.09, r, z), r, 0.22, RUBBER, STEEL)
-        parts += [*named("arches", pair(arch)), *named("wheels", *map(pair, wheel))]
-    return parts
+    radius = min(1.14 * r, car.belt - 0.5 * car.hood_drop - 0.08 - r)
+    arch = wheel_arch(half + 0.004, 1.02 * r, 0.0, radius, ARCH, 0.2)
+    flare = arc_strip((half - 0.05, 1.02 * r, 0.0), radius + 0.015, (-1.5, 1.5), 0.065, 0.025, car.paint, 10)
+    wheel = disc_wheel((half - 0.09, r, 0.0), r, 0.22, RUBBER, STEEL)
+    axles = np.outer([_z(car, fraction) for fraction in car.axles], (0.0, 0.0, 1.0))
+    arches, flares, *wheels = (repeated(pair(piece), axles) for piece in (arch, flare, *wheel))
+    return [*named("arches", arches), *named("body", flares), *named("wheels", *wheels)]
 
 
-def _details(car: Car) -> list[Part]:
+def _details(car: Car, lines: np.ndarray) -> list[Part]:
     """Lamps, grille, bumpers, plate, mirrors, and what marks the kind: roof rails or a spoiler."""
     half, nose, tail = car.width / 2.0, _z(car, 0.0), _z(car, 1.0)
     hood, deck, sill = car.belt - car.hood_drop, car.belt - 0.12 * (car.kind == "sedan"), car.clearance
-    front = block((0.5 * half, hood - 0.2, nose - 0.012), (0.86 * half, hood - 0.08, nose + 0.2), WHITE_LAMP, 0.0)
-    rear = block((0.56 * half, deck - 0.28, tail - 0.08), (0.86 * half, deck - 0.12, tail + 0.012), RED_LAMP, 0.0)
-    grille = block((-0.42 * half, hood - 0.24, nose - 0.01), (0.42 * half, hood - 0.13, nose + 0.2), TRIM, 0.0)
+    length, back = 0.035 * car.length, lines[::-1]
+    front = _skirt(lines, length, (hood - 0.21, hood - 0.08), 0.006, WHITE_LAMP)
+    rear = _skirt(back, -0.8 * length, (deck - 0.28, deck - 0.13), 0.006, RED_LAMP)
+    if car.kind == "pickup":
+        rear = pair(
+            block((0.62 * half, deck - 0.3, tail - 0.08), (0.86 * half, deck - 0.12, tail + 0.012), RED_LAMP, 0.0)
+        )
+    lid = block((-0.5 * half, deck - 0.3, tail - 0.1), (0.5 * half, deck - 0.12, tail + 0.014), car.paint, 0.0)
+    grille = block((-0.4 * half, hood - 0.25, nose - 0.02), (0.4 * half, hood - 0.1, nose + 0.2), TRIM, 0.0)
     bumpers = [
-        block((-0.88 * half, sill + 0.08, z - 0.06), (0.88 * half, sill + 0.24, z + 0.06), TRIM, 0.3)
-        for z in (nose, tail)
+        _skirt(rows, reach, (sill + 0.06, sill + 0.22), 0.04, TRIM)
+        for rows, reach in ((lines, length), (back, -length))
     ]
     at = _z(car, car.windscreen) + 0.25 * (car.roof - car.belt) * car.front_lean + 0.1
     mirror = block((0.9 * half, car.belt + 0.01, at), (half + 0.15, car.belt + 0.13, at + 0.1), car.paint, 0.3)
     badge = block((-0.26, sill + 0.28, tail - 0.1), (0.26, sill + 0.39, tail + 0.008), STEEL, 0.0)
-    sill_strip = block((half - 0.1, sill - 0.02, _z(car, 0.3)), (half + 0.008, sill + 0.07, _z(car, 0.7)), TRIM, 0.0)
+    sill_strip = block((half - 0.3, sill - 0.02, _z(car, 0.3)), (half + 0.008, sill + 0.07, _z(car, 0.7)), TRIM, 0.0)
     handle = block((half - 0.05, car.belt - 0.16, 0.0), (half + 0.02, car.belt - 0.13, 0.16), TRIM, 0.0)
     extras = []
     if car.kind == "suv":
@@ -213,8 +244,8 @@ def _details(car: Car) -> list[Part]:
         post = block((0.5 * half, car.belt - 0.05, tail - 0.25), (0.56 * half, car.belt + 0.1, tail - 0.15), TRIM, 0.0)
         wing = block((-0.8 * half, car.belt + 0.09, tail - 0.3), (0.8 * half, car.belt + 0.13, tail - 0.05), car.paint)
         extras = [pair(post), wing]
-    trim = named("trim", grille, *bumpers, badge, pair(sill_strip), pair(handle), *extras)
-    return [*named("headlights", pair(front)), *named("taillights", pair(rear)), *named("mirrors", pair(mirror)), *trim]
+    trim = named("trim", lid, grille, *bumpers, badge, pair(sill_strip), pair(handle), *extras)
+    return [*named("headlights", front), *named("taillights", rear), *named("mirrors", pair(mirror)), *trim]
 
 
 def _keypoints(car: Car) -> dict[str, tuple[float, float, float]]:

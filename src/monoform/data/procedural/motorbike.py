@@ -8,7 +8,6 @@ from monoform.data.procedural.parts import (
     Colour,
     Part,
     Shape,
-    arc_strip,
     block,
     cylinder,
     finish,
@@ -22,14 +21,13 @@ from monoform.data.procedural.parts import (
     ranges,
     repeated,
     revolve,
-    rim,
     rounded_square,
     superellipse,
     tube,
     turned,
-    tyre,
     uniform,
 )
+from monoform.data.procedural.wheels import arc_strip, rim, tyre
 
 KINDS = ("naked", "sport", "scooter")
 RUBBER, STEEL, DARK, LEATHER, GLASS = (28, 28, 30), (176, 180, 186), (52, 54, 58), (38, 34, 34), (70, 82, 94)

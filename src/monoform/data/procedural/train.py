@@ -1,9 +1,10 @@
-"""A train from a handful of lengths in metres: a locomotive, a high-speed train of several cars, passenger carriages."""
+"""A train from a handful of lengths in metres: a locomotive, a high-speed train of one car or two, passenger carriages."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from monoform.data.procedural.diesel import Diesel, hood_unit
 from monoform.data.procedural.parts import (
     Colour,
     Part,
@@ -52,24 +53,48 @@ class Train:
     corner: float
     """Radius of the roof's edges."""
     wheel_radius: float
+    bogies: float
+    """Where the bogies' middles stand, a fraction of the car's length from either end."""
+    tank_start: float
+    tank_length: float
+    """Of the boxes under the floor: fractions of the room between the bogies."""
+    hood_start: float
+    hood_length: float
+    """Of the hood on the roof: fractions of the roof behind the nose."""
+    cab: float
+    """Where a hooded locomotive's cab begins, a fraction of its length."""
+    narrow: float
+    """Width of its hoods, a fraction of the locomotive's."""
+    hooded: bool
+    """Whether the locomotive is a diesel whose engine stands under a narrow hood, with walkways beside it."""
     paint: Colour
     stripe: Colour
 
 
-COMMON = ranges(width=(2.7, 3.1), floor=(0.75, 0.95), wheel_radius=(0.42, 0.5))
+# What stands under the floor and on the roof varies most: at equal proportions long bodies are alike.
+COMMON = ranges(width=(2.6, 3.35), floor=(0.75, 1.1), wheel_radius=(0.42, 0.56), bogies=(0.16, 0.25), tank_start=(0.0, 0.55),
+                tank_length=(0.15, 0.45), hood_start=(0.0, 0.5), hood_length=(0.12, 0.48), cab=(0.12, 0.28),
+                narrow=(0.55, 0.7))  # fmt: skip
 RANGES = {
-    "locomotive": ranges(length=(15.0, 20.0), height=(3.7, 4.2), nose=(0.3, 1.5), nose_height=(0.55, 0.8), corner=(0.2, 0.5)),
-    "high-speed": ranges(length=(17.0, 24.0), height=(3.5, 3.9), nose=(3.5, 8.0), nose_height=(0.12, 0.26), corner=(0.5, 0.9)),
-    "carriage": ranges(length=(16.0, 24.0), height=(3.6, 4.1), nose=(0.05, 0.15), nose_height=(0.4, 0.5), corner=(0.35, 0.8)),
+    "locomotive": ranges(length=(11.5, 18.5), height=(3.7, 4.7), nose=(0.2, 1.6), nose_height=(0.45, 0.72), corner=(0.2, 0.6)),
+    "high-speed": ranges(length=(13.5, 23.0), height=(3.4, 4.1), nose=(2.5, 8.0), nose_height=(0.1, 0.32), corner=(0.45, 0.95)),
+    "carriage": ranges(length=(10.5, 23.0), height=(3.5, 4.8), nose=(0.05, 0.15), nose_height=(0.4, 0.5), corner=(0.25, 0.9)),
 }  # fmt: skip
-CARS = {"locomotive": (1, 1, 2), "high-speed": (1, 2, 3), "carriage": (1, 1, 2)}
+CARS = {"locomotive": (1, 1, 1, 2), "high-speed": (1, 1, 2), "carriage": (1, 1, 2)}
 
 
 def sample(rng: np.random.Generator, kind: str | None = None) -> Train:
     """A train of a kind, or of any by how common they are."""
     kind = kind or pick(rng, KINDS, (0.4, 0.35, 0.25))
     values = uniform(rng, COMMON | RANGES[kind])
-    return Train(kind=kind, cars=pick(rng, CARS[kind]), paint=paint(rng, PAINTS), stripe=paint(rng, PAINTS), **values)
+    return Train(
+        kind=kind,
+        cars=pick(rng, CARS[kind]),
+        hooded=kind == "locomotive" and bool(rng.random() < 0.5),
+        paint=paint(rng, PAINTS),
+        stripe=paint(rng, PAINTS),
+        **values,
+    )
 
 
 def build(train: Train) -> Shape:
@@ -77,12 +102,17 @@ def build(train: Train) -> Shape:
     parts: list[Part] = []
     for car in range(train.cars):
         start = car * (train.length + 0.5)
-        parts += [*named("body", _body(train, start)), *_flanks(train, start), *_running_gear(train, start)]
-        parts += _roof(train, start)
+        parts += _running_gear(train, start)
+        if train.hooded and car == 0:
+            sizes = train.length, train.width, train.height, train.floor, train.cab, train.narrow
+            parts += hood_unit(Diesel(*sizes, train.paint, train.stripe))
+        else:
+            parts += [*named("body", _body(train, start)), *_flanks(train, start), *_roof(train, start)]
         if car > 0:
             bellows = (0.78 * train.width / 2.0, 0.9 * train.height, start + 0.2)
             parts += named("gangway", block((-bellows[0], train.floor + 0.1, start - 0.7), bellows, DARK, 0.0))
-    return finish(train.kind, [*parts, *_front(train), *_rear(train)], _keypoints(train))
+    front = named("buffers", *_buffers(train, 0.0, -1.0)) if train.hooded else _front(train)
+    return finish(train.kind, [*parts, *front, *_rear(train)], _keypoints(train))
 
 
 def _profile(train: Train, depth: float) -> tuple[float, float, float]:
@@ -125,22 +155,36 @@ def _body(train: Train, start: float) -> Mesh:
 
 
 def _flanks(train: Train, start: float) -> list[Part]:
-    """Stripe, doors and windows along a car; a locomotive has louvres where carriages have windows."""
+    """Stripe, doors and windows along a car; a locomotive has cabs at both ends and louvres between them."""
     half, tall = train.width / 2.0, train.height - train.floor
     engine = train.kind == "locomotive" and start == 0.0
-    first = start + 0.5 + (train.nose if start == 0.0 else 0.0)
-    last = start + train.length - 1.4
-    y = [train.floor + f * tall for f in (0.14, 0.28, 0.36, 0.48, 0.76)]
-    stripe = block((half - 0.1, y[0], first - 0.3), (half + 0.008, y[1], last + 1.2), train.stripe, 0.0)
-    door = block((half - 0.08, train.floor + 0.05, first), (half + 0.014, y[4], first + 0.9), STEEL, 0.0)
+    first = start + (1.9 if engine else 0.5) + (train.nose if start == 0.0 else 0.0)
+    last = start + train.length - (2.6 if engine else 1.4)
+    y = [train.floor + f * tall for f in (0.14, 0.28, 0.48, 0.76)]
+    stripe = block((half - 0.1, y[0], start + train.nose + 0.2), (half + 0.008, y[1], last + 1.2), train.stripe, 0.0)
+    door = block((half - 0.08, train.floor + 0.05, first), (half + 0.014, y[3], first + 0.75), STEEL, 0.0)
     doors = repeated(door, ((0.0, 0.0, 0.0), (0.0, 0.0, last - first)))
-    low, high, colour, wanted = (y[2], y[4] - 0.25, DARK, 2.5) if engine else (y[3], y[4], GLASS, 1.9)
-    count = max(2, round((last - first - 1.4) / wanted))
+    parts = [*named("stripe", pair(stripe)), *named("doors", pair(doors))]
+    if engine:
+        return parts + _louvres(train, first + 1.2, last - 0.4)
+    count = max(2, round((last - first - 1.4) / 1.9))
     pitch = (last - first - 1.4) / count
-    pane = block((half - 0.08, low, first + 1.3), (half + 0.012, high, first + 1.3 + 0.72 * pitch), colour, 0.0)
-    row = repeated(pane, np.outer(np.arange(count) * pitch, (0.0, 0.0, 1.0)))
-    windows = named("louvres" if engine else "windows", pair(row))
-    return [*named("stripe", pair(stripe)), *named("doors", pair(doors)), *windows]
+    pane = block((half - 0.08, y[2], first + 1.3), (half + 0.012, y[3], first + 1.3 + 0.72 * pitch), GLASS, 0.0)
+    return [*parts, *named("windows", pair(repeated(pane, np.outer(np.arange(count) * pitch, (0.0, 0.0, 1.0)))))]
+
+
+def _louvres(train: Train, first: float, last: float) -> list[Part]:
+    """Of a box-shaped locomotive: a high row of grilles, and the side windows of its cabs."""
+    half, top = train.width / 2.0, train.height - max(train.corner, 0.3)
+    count = max(3, round((last - first) / 1.5))
+    pitch = (last - first) / count
+    slat = block((half - 0.08, top - 0.75, first), (half + 0.02, top - 0.66, first + 0.8 * pitch), DARK, 0.0)
+    steps = [(0.0, 0.17 * row, i * pitch) for i in range(count) for row in range(4)]
+    low = train.floor + 0.5 * (train.height - train.floor)
+    front = train.nose + 0.55
+    pane = block((half - 0.08, low, front), (half + 0.012, top - 0.1, front + 0.9), GLASS, 0.0)
+    panes = repeated(pane, ((0.0, 0.0, 0.0), (0.0, 0.0, train.length - front - 1.5)))
+    return [*named("louvres", pair(repeated(slat, steps))), *named("windows", pair(panes))]
 
 
 def _running_gear(train: Train, start: float) -> list[Part]:
@@ -150,27 +194,40 @@ def _running_gear(train: Train, start: float) -> list[Part]:
     bolster = block((-0.6 * half, 0.9 * r, -0.5), (0.6 * half, low, 0.5), DARK, 0.0)
     wheel = pair(cylinder("x", (0.5 * half, 0.62 * half), r, (r, -1.25), STEEL, sides=16))
     axle = cylinder("x", (-0.55 * half, 0.55 * half), 0.2 * r, (r, -1.25), DARK, sides=8)
-    bogies = np.array([[0.0, 0.0, start + f * train.length] for f in (0.2, 0.8)])
+    bogies = np.array([[0.0, 0.0, start + f * train.length] for f in (train.bogies, 1.0 - train.bogies)])
     axles = np.concatenate([bogies, bogies + (0.0, 0.0, 2.5)])
-    tank = (0.8 * half, low, start + 0.64 * train.length)
+    room = (1.0 - 2.0 * train.bogies) * train.length - 4.0
+    front = start + train.bogies * train.length + 2.0 + train.tank_start * room
+    tank = (0.8 * half, low, front + max(train.tank_length * room, 0.6))
     return [
         *named("bogies", repeated(pair(frame), bogies), repeated(bolster, bogies), repeated(axle, axles)),
         *named("wheels", repeated(wheel, axles)),
-        *named("tanks", block((-0.8 * half, 0.9 * r, start + 0.36 * train.length), tank, DARK, 0.3, "z")),
+        *named("tanks", block((-0.8 * half, 0.9 * r, front), tank, DARK, 0.3, "z")),
     ]
 
 
 def _roof(train: Train, start: float) -> list[Part]:
-    """Fans on a locomotive's roof and a folded pantograph; one flat hood on every other car."""
-    half, top, middle = train.width / 2.0, train.height, start + 0.55 * train.length
+    """A hood on every car; on a box-shaped locomotive also one raised pantograph and one folded."""
+    half, top = train.width / 2.0, train.height
     if train.kind != "locomotive" or start > 0.0:
-        hood = block((-0.4 * half, top - 0.1, middle - 2.5), (0.4 * half, top + 0.14, middle + 2.5), ROOF, 0.4)
+        nose = train.nose if start == 0.0 else 0.0
+        room = train.length - nose - 1.0
+        front = start + nose + 0.5 + train.hood_start * room
+        end = front + train.hood_length * room
+        hood = block((-0.4 * half, top - 0.1, front), (0.4 * half, top + 0.14, end), ROOF, 0.4)
         return named("roof", hood)
-    box = block((-0.55 * half, top - 0.1, middle - 4.0), (0.55 * half, top + 0.22, middle + 3.0), ROOF, 0.3)
-    z = (middle + 3.4, middle + 5.2)
-    arm = [(0.0, top - 0.02, z[0]), (0.0, top + 0.75, z[1]), (0.0, top + 1.05, z[0] + 0.3)]
-    bow = block((-0.5 * half, top + 1.02, z[0] + 0.2), (0.5 * half, top + 1.1, z[0] + 0.4), DARK, 0.0)
-    return [*named("roof", box), *named("pantograph", tube(arm, 0.06, DARK, sides=8), bow)]
+    box = block(
+        (-0.55 * half, top - 0.1, 0.34 * train.length), (0.55 * half, top + 0.22, 0.7 * train.length), ROOF, 0.3
+    )
+    z = 0.74 * train.length
+    arm = [(0.0, top - 0.02, z), (0.0, top + 0.7, z + 1.5), (0.0, top + 1.0, z + 0.3)]
+    bow = block((-0.5 * half, top + 0.97, z + 0.2), (0.5 * half, top + 1.05, z + 0.4), DARK, 0.0)
+    # The other one lies folded.
+    z = 0.16 * train.length
+    rest = [(0.0, top + 0.08, z), (0.0, top + 0.16, z + 1.5), (0.0, top + 0.22, z + 0.2)]
+    lower = block((-0.5 * half, top + 0.2, z + 0.1), (0.5 * half, top + 0.28, z + 0.3), DARK, 0.0)
+    arms = [tube(arm, 0.06, DARK, sides=8), bow, tube(rest, 0.06, DARK, sides=8), lower]
+    return [*named("roof", box), *named("pantograph", *arms)]
 
 
 def _front(train: Train) -> list[Part]:
@@ -198,14 +255,21 @@ def _front(train: Train) -> list[Part]:
 
 
 def _rear(train: Train) -> list[Part]:
-    """Red lamps, the door to a next car, buffers."""
+    """Red lamps, buffers, and the door to a next car or a locomotive's second windscreen."""
     half, tail = train.width / 2.0, train.cars * (train.length + 0.5) - 0.5
     lamp = block(
         (0.66 * half, train.floor + 0.4, tail - 0.2), (0.84 * half, train.floor + 0.62, tail + 0.04), RED_LAMP, 0.0
     )
-    high = train.floor + 0.75 * (train.height - train.floor)
-    door = block((-0.45, train.floor + 0.1, tail - 0.3), (0.45, high, tail + 0.1), DARK, 0.0)
-    return [*named("taillights", pair(lamp)), *named("gangway", door), *named("buffers", *_buffers(train, tail, 1.0))]
+    parts = [*named("taillights", pair(lamp)), *named("buffers", *_buffers(train, tail, 1.0))]
+    tall = train.height - train.floor
+    if train.hooded and train.cars == 1:
+        return parts
+    if train.kind == "locomotive" and train.cars == 1:
+        low, high = train.floor + 0.55 * tall, train.height - 0.45
+        pane = block((0.06, low, tail - 0.1), (0.78 * half, high, tail + 0.015), GLASS, 0.0)
+        return [*parts, *named("windscreen", pair(pane))]
+    door = block((-0.45, train.floor + 0.1, tail - 0.3), (0.45, train.floor + 0.75 * tall, tail + 0.1), DARK, 0.0)
+    return [*parts, *named("gangway", door)]
 
 
 def _buffers(train: Train, z: float, outwards: float) -> list[Mesh]:

@@ -1,13 +1,15 @@
 """Any folder of binvox files: voxels alone. The name of a file's folder is its category.
 
-The grids are taken to stand y up, front -z; a binvox file does not say. The box of the filled cells is the object's.
+The grids are taken to stand y up, front -z; a binvox file does not say. Those made of ShapeNetCore version 1 have their front
+at +x (3D-R2N2's: `r2n2` turns them). The box of the filled cells is the object's.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from monoform.data.readers.layout import SYNSETS, Listed, frame_of_filled, need_folder, not_empty
+from monoform.data.categories import is_wanted, library_name
+from monoform.data.readers.layout import Listed, frame_of_filled, label, need_folder, not_empty, refuse_repeated
 from monoform.data.samples import Item, Sample
 from monoform.errors import InputError
 from monoform.files.voxels import load_voxels
@@ -41,7 +43,8 @@ def open_binvox(
 ) -> BinvoxFolder:
     """All .binvox files in and below `root`. kind: what they hold, which the files do not say.
 
-    A file in a folder called train, val or test is in that split. Raises InputError if nothing is found.
+    A file in a folder called train, val or test is in that split. Raises InputError if nothing is found,
+    or for two files whose folders and names make one id.
     """
     root = Path(root)
     items, files = [], []
@@ -49,9 +52,10 @@ def open_binvox(
         folders = path.relative_to(root).parts[:-1]
         part = next((folder for folder in folders if folder in ("train", "val", "test")), "")
         names = [folder for folder in folders if folder != part]
-        name = SYNSETS.get(names[0], names[0]) if names else ""
-        if split in (None, part) and category in (None, name):
+        name = library_name(label(names[0])) if names else ""
+        if split in (None, part) and is_wanted(name, category):
             key = "-".join([*folders, path.stem])
             items.append(Item(key, key, name, part))
             files.append(path)
+    refuse_repeated(items, files)
     return BinvoxFolder(root, not_empty(items, root, split, category, _GIVE), tuple(files), kind)

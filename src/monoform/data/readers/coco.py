@@ -1,6 +1,7 @@
 """COCO instances (Lin 2014): ``annotations/instances_<split><year>.json`` and the photos in ``<split><year>/``.
 
-Masks are polygons or run lengths, plain and compressed. Pixel (i, j) covers [j, j + 1] x [i, i + 1] in the polygons' units.
+Masks are polygons or run lengths, plain and compressed. Pixel (i, j) covers [j, j + 1] x [i, i + 1] in the units of polygons
+and boxes.
 """
 
 import json
@@ -12,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from monoform.data.categories import is_wanted, library_name
 from monoform.data.readers.layout import need_folder, not_empty
 from monoform.data.readers.photo_sets import (
     box_from_size,
     check_mask,
     finite_array,
     inside,
-    is_wanted,
-    library_name,
     load_stored,
 )
 from monoform.data.samples import Item, Sample
@@ -44,12 +44,8 @@ class Coco:
         """One item an instance, in the order of the files; a crowd in one mask is 'difficult'."""
         return list(self.listed)
 
-    def box_xyxy(self, index: int) -> np.ndarray:
-        """(4,) left, top, right, bottom of the instance in pixels."""
-        return box_from_size(*finite_array(self.records[index].get("bbox"), (4,), f"{self._name(index)}: its bbox"))
-
     def load(self, index: int) -> Sample:
-        """The whole photo and the instance's mask, antialiased where it is given as polygons."""
+        """The whole photo, the instance's box, and its mask, antialiased where it is given as polygons."""
         photo = self.photos[index]
         path = inside(self.folders[index], photo.get("file_name"), self.folders[index])
         image = load_stored(path)
@@ -64,7 +60,10 @@ class Coco:
                 mask = decode_rle(segmentation, size_hw).astype(np.float32)
             except SchemaError as error:
                 raise SchemaError(f"{self._name(index)}: {error}") from error
-        return Sample(self.listed[index], image, check_mask(mask, self._name(index)))
+        given, box = self.records[index].get("bbox"), None
+        if given is not None:
+            box = box_from_size(*finite_array(given, (4,), f"{self._name(index)}: its bbox"))
+        return Sample(self.listed[index], image, check_mask(mask, self._name(index)), box_xyxy=box)
 
     def _name(self, index: int) -> str:
         return f"{self.folders[index]}: instance {self.records[index].get('id')} of {self.photos[index]['file_name']}"
@@ -105,7 +104,8 @@ def _annotation_files(root: Path, split: str | None, year: int | None) -> list[t
         wish = f"instances_{split or '*'}{year or '*'}.json"
         raise InputError(f"{root / 'annotations' / wish}: no such file; {_MEND}")
     if len({of_year for _, _, of_year in found}) > 1:
-        raise InputError(f"{root / 'annotations'}: instances of several years, which share photos; choose a year")
+        years = " or ".join(sorted({of_year for _, _, of_year in found}))
+        raise InputError(f"{root / 'annotations'}: instances of {years}, which share photos; choose one with --year")
     return found
 
 

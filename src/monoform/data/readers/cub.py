@@ -1,7 +1,8 @@
 """CUB-200-2011 (Wah 2011): photos of birds with boxes, parts and masks.
 
 Folder CUB_200_2011: images.txt, images, bounding_boxes.txt, train_test_split.txt, parts; and ``segmentations`` (a download of
-its own) inside it or beside it, grey levels of how many of five annotators marked the pixel.
+its own) inside it or beside it, grey levels of how many of five annotators marked the pixel. Boxes and parts are taken as
+they stand, in pixels from the image's corner: whether the set counts from 0 or from 1 could not be verified.
 """
 
 from collections.abc import Mapping
@@ -36,22 +37,19 @@ class Cub:
         """One item a photo, in the order of images.txt, all of category 'bird'."""
         return list(self.listed)
 
-    def box_xyxy(self, index: int) -> np.ndarray:
-        """(4,) left, top, right, bottom of the bird in pixels."""
-        return self.boxes_xyxy[index]
-
     def species(self, index: int) -> str:
         """'001.Black_footed_Albatross'."""
         return self.photos[index].split("/")[0]
 
     def load(self, index: int) -> Sample:
-        """The whole photo, the visible parts in pixels, and the mask where the segmentations were unpacked."""
+        """The whole photo, the bird's box, the visible parts in pixels, and the mask where segmentations were unpacked."""
         image = load_stored(inside(self.root / "images", self.photos[index], self.root / "images.txt"))
         mask = None
         if self.masks is not None:
             path = (self.masks / self.photos[index]).with_suffix(".png")
             mask = load_mask(need_file(path, _MEND), (image.shape[0], image.shape[1]))
-        return Sample(self.listed[index], image, mask, keypoints=dict(self.parts[index]))
+        box, points = self.boxes_xyxy[index], dict(self.parts[index])
+        return Sample(self.listed[index], image, mask, box_xyxy=box, keypoints=points)
 
 
 def open_cub(root: Path, *, split: str | None = None, category: str | None = None) -> Cub:

@@ -9,18 +9,18 @@ Either pictures with a transparent background, or a folder ``images`` and a fold
 What stands before ``__`` is the object; its photos belong in one split. The folder's name is the category.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from monoform.data.readers.layout import Listed, need_folder, not_empty
-from monoform.data.readers.photo_sets import PICTURES, check_mask, library_name, load_mask
+from monoform.data.categories import library_name
+from monoform.data.readers.layout import Listed, need_folder, not_empty, refuse_repeated
+from monoform.data.readers.photo_sets import PICTURES, check_mask, load_mask
 from monoform.data.samples import Item, Sample
+from monoform.data.splits import SPLITS
 from monoform.errors import InputError
 from monoform.files.images import load_image
 
-SPLITS = ("train", "val", "test")
 _MASKS = (".png", ".json", *PICTURES)
 _MEND = "put PNG pictures with a transparent background in it, or photos in 'images' and their masks in 'masks'"
 
@@ -54,7 +54,7 @@ def open_cutouts(root: Path, *, split: str | None = None, category: str | None =
     parts = [(name, root / name) for name in SPLITS if (root / name).is_dir()]
     if split is not None and split not in dict(parts):
         raise InputError(f"{root / split}: no such folder; make it, or leave the split out")
-    label = category or library_name(root.resolve().name)
+    label = library_name(category or root.resolve().name)
     items, paths = [], []
     for own, folder in parts or [("", root)]:
         if split in (None, own):
@@ -62,10 +62,7 @@ def open_cutouts(root: Path, *, split: str | None = None, category: str | None =
                 object_id = f"{label}-{path.stem.split('__')[0]}"
                 items.append(Item(f"{label}-{path.stem}", object_id, label, own))
                 paths.append((path, mask))
-    repeated = [name for name, count in Counter(item.id for item in items).items() if count > 1]
-    if repeated:
-        first = next(path for (path, _), item in zip(paths, items, strict=True) if item.id == repeated[0])
-        raise InputError(f"{first}: another photo is called '{first.stem}' too; rename one of them")
+    refuse_repeated(items, [path for path, _ in paths])
     return Cutouts(root, not_empty(items, root, split, None, _MEND), tuple(paths))
 
 
@@ -86,4 +83,4 @@ def _pairs(folder: Path) -> Iterator[tuple[Path, Path | None]]:
 
 
 def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.is_file())
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)

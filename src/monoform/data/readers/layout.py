@@ -1,21 +1,22 @@
-"""What the readers share: lists of items, finding files, arrays from npy, npz and mat files, cameras that look at the origin.
+"""What the readers share: lists of items, finding files, arrays from npy and npz files, cameras that look at the origin.
 
 What a file claims is compared with its size before anything is allocated, and nothing is ever unpickled.
 """
 
-import io
 import math
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import IO
 
 import numpy as np
 
+from monoform.data.categories import is_wanted
 from monoform.data.samples import Item
+from monoform.data.splits import SPLITS
 from monoform.errors import InputError, NumericError
 from monoform.files.images import load_image
 from monoform.files.meshes import load_mesh
@@ -45,9 +46,7 @@ SYNSETS = {
 SHAPENET = "get ShapeNetCore after registration at shapenet.org and unpack it"
 
 _LARGEST_ARRAY = 1 << 32
-_LARGEST_MAT = 1 << 26
 _LARGEST_TEXT = 1 << 26
-_COMPRESSED = 15
 
 
 # --- items -------------------------------------------------------------------------------------------------------
@@ -70,11 +69,16 @@ def label(synset: str) -> str:
     return SYNSETS.get(synset, synset)
 
 
+def is_synset(synset: str, wanted: str | None) -> bool:
+    """Whether a ShapeNet folder is of the category asked for, by a name or by its number; None asks for all."""
+    return wanted == synset or is_wanted(label(synset), wanted)
+
+
 def synsets_in(folder: Path, category: str | None, mend: str) -> list[Path]:
-    """The synset folders of a category (the library's name or the number), or all. Raises InputError if there is none."""
+    """The synset folders of a category (a name or the number), or all. Raises InputError if there is none."""
     need_folder(folder, mend)
     found = [path for path in sorted(folder.iterdir()) if path.is_dir() and len(path.name) == 8 and path.name.isdigit()]
-    wanted = [path for path in found if category in (None, path.name, label(path.name))]
+    wanted = [path for path in found if is_synset(path.name, category)]
     if not wanted:
         what = f"no folder of category '{category}'" if found else "no folder named by a synset (such as 02958343)"
         raise InputError(f"{folder}: {what}; {mend}")
@@ -88,8 +92,18 @@ def not_empty(
     found = tuple(items)
     if not found:
         asked = [f"{word} '{value}'" for word, value in (("split", split), ("category", category)) if value is not None]
+        mend = mend if split in (None, *SPLITS) else f"give the split {' or '.join(SPLITS)}"
         raise InputError(f"{folder}: no items found{' of ' if asked else ''}{' and '.join(asked)}; {mend}")
     return found
+
+
+def refuse_repeated(items: Iterable[Item], paths: Iterable[Path]) -> None:
+    """Raise InputError, naming both files, where two items have one id."""
+    first: dict[str, Path] = {}
+    for item, path in zip(items, paths, strict=True):
+        other = first.setdefault(item.id, path)
+        if other is not path:
+            raise InputError(f"{path}: its item is called '{item.id}', as that of {other} is; rename one of the files")
 
 
 def need_folder(path: Path, mend: str) -> Path:
@@ -120,15 +134,24 @@ def read_id_list(path: Path, mend: str) -> list[str]:
 # --- meshes and pictures -----------------------------------------------------------------------------------------
 
 
-def mesh_path(root: Path, synset: str, model: str) -> Path:
-    """The OBJ file of a ShapeNetCore model: version 2's place if the file is there, else version 1's."""
-    second = root / synset / model / "models" / "model_normalized.obj"
-    return second if second.is_file() else root / synset / model / "model.obj"
+V1_TURN = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
+"""(3, 3) from the axes of ShapeNetCore version 1 (y up, front +x, after its README) to the canonical ones: (z, y, -x)."""
 
 
-def shapenet_mesh(root: Path, synset: str, model: str) -> tuple[Mesh, Similarity]:
-    """A ShapeNetCore model in the canonical frame, and the map from its file. Both versions have y up and front -z."""
-    return normalise(load_mesh(need_file(mesh_path(root, synset, model), SHAPENET)))
+def v1_mesh_path(root: Path, synset: str, model: str) -> Path:
+    """The OBJ file of a model of ShapeNetCore version 1."""
+    return root / synset / model / "model.obj"
+
+
+def v1_mesh(root: Path, synset: str, model: str) -> tuple[Mesh, Similarity]:
+    """A model of ShapeNetCore version 1 in the canonical frame, and the map there from its file's, once that is turned."""
+    mesh = load_mesh(need_file(v1_mesh_path(root, synset, model), f"{SHAPENET} (version 1)"))
+    return normalise(Mesh(mesh.vertices @ V1_TURN.T, mesh.faces, mesh.colours))
+
+
+def v1_grid(grid: np.ndarray) -> np.ndarray:
+    """[z, y, x] of the canonical axes from a grid indexed [x, y, z] of version 1's."""
+    return np.ascontiguousarray(grid[::-1])
 
 
 def longest_side(mesh: Mesh) -> float:
@@ -158,15 +181,15 @@ def look_at_origin(eye: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def blender_orbit(azimuth_deg: float, elevation_deg: float, distance: float) -> tuple[np.ndarray, np.ndarray]:
-    """R and t for a ShapeNet OBJ seen from azimuth 0 at its +x, growing clockwise from above: 3D-R2N2's and NMR's renders.
+    """R and t of 3D-R2N2's and NMR's renders of ShapeNetCore version 1, for its model turned to the canonical axes.
 
-    The camera stands at ``distance (cos az cos el, sin el, sin az cos el)`` of the OBJ's own axes.
+    The camera stands at ``distance (cos az cos el, sin el, sin az cos el)`` of the OBJ's own axes: azimuth 0 is the front,
+    and 90 the object's right.
     """
     azimuth, elevation = math.radians(azimuth_deg), math.radians(elevation_deg)
     across = math.cos(elevation)
-    return look_at_origin(
-        distance * np.array([math.cos(azimuth) * across, math.sin(elevation), math.sin(azimuth) * across])
-    )
+    eye = np.array([math.cos(azimuth) * across, math.sin(elevation), math.sin(azimuth) * across])
+    return look_at_origin(distance * V1_TURN @ eye)
 
 
 def square_intrinsics(focal_over_width: float, size_hw: tuple[int, int]) -> np.ndarray:
@@ -234,7 +257,7 @@ def _explained(path: Path, kind: str, read: Callable[[], np.ndarray]) -> np.ndar
             f"{path}: cannot be read ({error.strerror or error}); check it, or get the file again"
         ) from error
     except Exception as error:
-        # zipfile, zlib, numpy and scipy fail in many ways on damaged bytes; to the user they are all one.
+        # zipfile, zlib and numpy fail in many ways on damaged bytes; to the user they are all one.
         cause = f"{type(error).__name__}: {error}".split("\n")[0][:120]
         raise InputError(f"{path}: damaged or not {kind} ({cause}); get the file again") from error
 
@@ -294,14 +317,19 @@ def npz_shape(path: Path, mend: str) -> tuple[int, ...]:
 
 
 def npz_array(path: Path) -> np.ndarray:
-    """The only array of an npz file, read-only. The last two files stay in memory: they pack all objects together."""
+    """The only array of an npz file, read-only. The last four files stay in memory: they pack all objects together."""
     try:
-        return _npz_array(path, path.stat().st_mtime_ns)
+        # One thread unpacks, the others wait for its array: together they would hold the file once each.
+        with _UNPACKING:
+            return _npz_array(path, path.stat().st_mtime_ns)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path and its rights") from error
 
 
-@lru_cache(maxsize=2)
+_UNPACKING = Lock()
+
+
+@lru_cache(maxsize=4)
 def _npz_array(path: Path, changed: int) -> np.ndarray:
     def read() -> np.ndarray:
         with zipfile.ZipFile(path) as archive:
@@ -321,43 +349,3 @@ def npy_array(path: Path, mend: str) -> np.ndarray:
 
     need_file(path, mend)
     return _explained(path, "an npy file", read)
-
-
-def mat_array(path: Path, key: str, mend: str) -> np.ndarray:
-    """One array of a MATLAB file of version 5 to 7.2, float64, MATLAB's own order of indices."""
-    data = _bytes(need_file(path, mend), _LARGEST_MAT)
-
-    def read() -> np.ndarray:
-        from scipy.io import loadmat, whosmat
-
-        if data[:4] == b"\x89HDF" or b"MATLAB 7.3" in data[:64]:
-            raise InputError("a MATLAB 7.3 file, which is not read; save it again in MATLAB with -v7")
-        _check_inflated(data)
-        shapes = {name: shape for name, shape, _ in whosmat(io.BytesIO(data))}
-        if key not in shapes:
-            raise InputError(f"the file has no array '{key}' (it has {', '.join(shapes)[:80]}); {mend}")
-        if math.prod(shapes[key]) * 8 > _LARGEST_MAT:
-            raise InputError(f"'{key}' claims shape {shapes[key]}, too large; get the file again")
-        values = loadmat(io.BytesIO(data), variable_names=[key])[key]
-        if values.dtype.kind not in "biuf":
-            raise InputError(f"'{key}' holds {values.dtype}, not numbers; get the original file")
-        if not np.isfinite(values).all():
-            raise NumericError(f"'{key}' holds NaN or infinity; get the file again")
-        return values.astype(np.float64)
-
-    return _explained(path, "a MATLAB file", read)
-
-
-def _check_inflated(data: bytes) -> None:
-    """Walk the elements of a MATLAB 5 file and inflate the packed ones up to a limit, so that no bomb reaches SciPy."""
-    order = "little" if data[126:128] == b"IM" else "big"
-    at, left = 128, _LARGEST_MAT
-    while at + 8 <= len(data):
-        kind, size = (int.from_bytes(data[at + k : at + k + 4], order) for k in (0, 4))
-        if at + 8 + size > len(data):
-            raise InputError("the MATLAB file breaks off; get the file again")
-        if kind == _COMPRESSED:
-            left -= len(zlib.decompressobj().decompress(data[at + 8 : at + 8 + size], left + 1))
-            if left < 0:
-                raise InputError(f"the file unpacks to more than {_LARGEST_MAT:,} bytes; get the original file")
-        at += 8 + size

@@ -1,4 +1,4 @@
-"""Structs in MATLAB files of version 5 to 7.2, with every size in them checked before it is believed.
+"""Structs and arrays in MATLAB files of version 5 to 7.2, with every size in them checked before it is believed.
 
 SciPy's reader, which checks less, ends the whole process on some damaged structs. MathWorks, "MAT-File Format", 2019.
 """
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from monoform.data.readers.layout import need_file
-from monoform.errors import InputError
+from monoform.errors import InputError, NumericError
 
 _LARGEST_FILE, _LARGEST_INFLATED = 1 << 27, 1 << 29
 _DEEPEST = 32
@@ -53,6 +53,16 @@ def read_mat(path: Path, key: str, mend: str) -> Any:
         raise InputError(f"{path}: damaged or not a MATLAB file ({cause}); {_MEND}") from error
 
 
+def mat_array(path: Path, key: str, mend: str) -> np.ndarray:
+    """A variable that is an array of finite numbers, float64, MATLAB's own order of indices. Raises as `read_mat`."""
+    values = read_mat(path, key, mend)
+    if not isinstance(values, np.ndarray):
+        raise InputError(f"{path}: '{key}' holds text or structs, not numbers; {_MEND}")
+    if not np.isfinite(values).all():
+        raise NumericError(f"{path}: '{key}' holds NaN or infinity; {_MEND}")
+    return values.astype(np.float64)
+
+
 def structs(value: object) -> list[dict[str, Any]]:
     """The elements of a struct array, which is a dict when it has one and an array when it has none."""
     entries = [value] if isinstance(value, dict) else value if isinstance(value, list) else []
@@ -66,10 +76,11 @@ def _find(data: bytes, key: str) -> Any:
     if order is None:
         raise InputError(f"not a MATLAB file of version 5 to 7.2; {_MEND}")
     left = _LARGEST_INFLATED
-    for kind, body in _elements(memoryview(data)[_HEADER:], order):
+    # All at once, so that a file that breaks off behind the variable is found out too.
+    for kind, body in list(_elements(memoryview(data)[_HEADER:], order)):
         if kind == _COMPRESSED:
             inflater = zlib.decompressobj()
-            inflated = inflater.decompress(body, left)
+            inflated = inflater.decompress(body, max(left, 1))  # 0 would be no limit
             left -= len(inflated)
             if not inflater.eof:
                 raise ValueError("a packed variable breaks off, or is too large")

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from monoform.data.categories import is_wanted, library_name
 from monoform.data.readers.layout import Listed, need_folder, not_empty
 from monoform.data.samples import Item, Sample
 from monoform.files.meshes import load_mesh
 from monoform.meshes import Mesh, normalise
 
 _GET = "get ModelNet10.zip or ModelNet40.zip (modelnet.cs.princeton.edu) and unpack it"
-_NAMES = {"airplane": "aeroplane"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,8 @@ def open_modelnet(root: Path, *, split: str | None = None, category: str | None 
     items, files = [], []
     folders = [path for path in sorted(need_folder(root, _GET).iterdir()) if path.is_dir()]
     for folder in folders:
-        name = _NAMES.get(folder.name, folder.name)
-        if category not in (None, name, folder.name):
+        name = library_name(folder.name)
+        if not is_wanted(name, category):
             continue
         for part in ("train", "test"):
             for path in sorted((folder / part).glob("*.off")) if split in (None, part) else ():

@@ -13,15 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from monoform.data.readers.layout import Listed, need_file, need_folder, not_empty
-from monoform.data.readers.photo_sets import finite_array, inside, is_wanted, library_name, load_mask
+from monoform.data.categories import is_wanted, library_name
+from monoform.data.readers.layout import Listed, need_file, need_folder, not_empty, refuse_repeated
+from monoform.data.readers.photo_sets import finite_array, inside, load_mask
 from monoform.data.samples import Item, Sample
+from monoform.data.splits import SPLITS
 from monoform.errors import InputError, SchemaError
 from monoform.files.images import load_image
 from monoform.files.meshes import load_mesh
 from monoform.meshes import normalise
 
 _MEND = "give a folder with a manifest.json that lists 'models' or 'items'"
+
+
+_TEXTS = ("id", "category", "group", "sequence", "suggested_split", "sha256")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,26 +87,40 @@ def open_models(root: Path, *, split: str | None = None, category: str | None = 
     if key is None or not isinstance(content[key], list) or not all(isinstance(row, dict) for row in content[key]):
         raise SchemaError(f"{path}: lists neither 'models' nor 'items'; {_MEND}")
     file, make = ("file", _model_item) if key == "models" else ("image", _photo_item)
-    records, items = [], []
-    for record in content[key]:
-        need_file(inside(root, record.get(file), path), "get the set again, or take it out of manifest.json")
+    records, items, files, taken = [], [], [], {}
+    for number, record in enumerate(content[key]):
+        found = need_file(inside(root, record.get(file), path), "get the set again, or take it out of manifest.json")
+        _refuse_other_types(record, f"{path}: entry {number}")
         item = make(record)
+        if taken.setdefault(item.id.casefold(), item.id) != item.id:
+            # Chair.glb and chair.glb: a set of both must not become one file on a disk that does not tell them apart.
+            item = replace(item, id=f"{item.id}-{number}")
         if is_wanted(item.category, category) and split in (None, item.split):
             records.append(record)
             items.append(item)
+            files.append(found)
+    refuse_repeated(items, files)
     listed = not_empty(items, path, split, category, _MEND)
     return Models(root, listed, tuple(records)) if key == "models" else Photos(root, listed, tuple(records))
 
 
+def _refuse_other_types(record: Mapping[str, Any], name: str) -> None:
+    for key in _TEXTS:
+        if not isinstance(record.get(key, ""), str):
+            raise SchemaError(f"{name}: its {key} is no text; mend the manifest")
+    if record.get("suggested_split", "") not in ("", *SPLITS):
+        raise SchemaError(f"{name}: its suggested_split is none of {', '.join(SPLITS)}; mend the manifest")
+
+
 def _model_item(record: Mapping[str, Any]) -> Item:
     name = str(record.get("id") or Path(record["file"]).with_suffix("")).replace("/", "-")
-    group = str(record.get("group") or name).replace("/", "-")
-    return Item(name, group, library_name(str(record.get("category", ""))), str(record.get("suggested_split", "")))
+    group = (record.get("group") or name).replace("/", "-")
+    return Item(name, group, library_name(record.get("category", "")), record.get("suggested_split", ""))
 
 
 def _photo_item(record: Mapping[str, Any]) -> Item:
     name = Path(record["image"]).stem
-    item = Item(name, str(record.get("sequence") or name), library_name(str(record.get("category", ""))))
+    item = Item(name, record.get("sequence") or name, library_name(record.get("category", "")))
     flags = {"truncated"} if record.get("touches_border") else set()
     return replace(item, flags=frozenset(flags | ({"coarse"} if record.get("yaw_view_deg") is not None else set())))
 

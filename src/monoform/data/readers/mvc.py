@@ -4,7 +4,7 @@ Layout: ``blenderRenderPreprocess/<synset>/<model>/render_%d.png`` (RGBA, 224 px
 10 is background), ``camera_%d.mat`` (``K``, ``extrinsic`` 4 x 4), and ``shapenet/modelVoxels/<synset>/<model>.mat``
 (``Volume``, 32 a side), after the authors' preprocessing and loading code. The extrinsic takes Blender's world, where the
 imported OBJ is (x, -z, y), to an OpenCV camera; depth is along the camera's axis. ``Volume`` is indexed [x, y, z] of the OBJ,
-in its native scale about the origin, and is the surface alone.
+in its native scale about the origin, and is the surface alone. Both are turned here as the models are (`layout.V1_TURN`).
 
 The authors' split is a permutation in Torch's own serialised format. Write it as ``splits/<synset>_{train,val,test}.txt``
 in the root, one model a line.
@@ -17,17 +17,19 @@ import numpy as np
 from PIL import Image
 
 from monoform.data.readers.layout import (
+    V1_TURN,
     Listed,
     label,
     load_render,
-    mat_array,
     need_folder,
     not_empty,
     pose_of_unit_mesh,
     read_id_list,
-    shapenet_mesh,
     synsets_in,
+    v1_grid,
+    v1_mesh,
 )
+from monoform.data.readers.matlab import mat_array
 from monoform.data.samples import Item, Sample
 from monoform.errors import InputError
 from monoform.meshes import Similarity
@@ -58,7 +60,7 @@ class MVC(Listed):
         R, t, K = _read_camera(folder / f"camera_{view}.mat")
         mesh, unit = None, Similarity(1.0, np.zeros(3))
         if self.shapenet is not None:
-            mesh, unit = shapenet_mesh(self.shapenet, synset, model)
+            mesh, unit = v1_mesh(self.shapenet, synset, model)
         depth = _read_depth(folder / f"depth_{view}.png", mask.shape, unit.scale)
         grid = _read_volume(self.root / "shapenet" / "modelVoxels" / synset / f"{model}.mat")
         back = unit.inverse()
@@ -98,14 +100,14 @@ def _read_splits(root: Path, synset: str) -> dict[str, str]:
 
 
 def _read_camera(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """R and t from the OBJ's axes, and K; checked to be a camera that does not mirror."""
+    """R and t from the canonical axes, and K; checked to be a camera that does not mirror."""
     K, extrinsic = mat_array(path, "K", _GET), mat_array(path, "extrinsic", _GET)
     if K.shape != (3, 3) or extrinsic.shape != (4, 4):
         raise InputError(f"{path}: K has shape {K.shape}, extrinsic {extrinsic.shape}; get the file again")
     R = extrinsic[:3, :3]
     if np.abs(R @ R.T - np.eye(3)).max() > 1e-3 or np.linalg.det(R) < 0 or min(K[0, 0], K[1, 1]) <= 0:
         raise InputError(f"{path}: its matrices are no rotation or no intrinsics; get the file again")
-    return R @ _BLENDER_FROM_OBJ, extrinsic[:3, 3], K
+    return R @ _BLENDER_FROM_OBJ @ V1_TURN.T, extrinsic[:3, 3], K
 
 
 def _read_depth(path: Path, size_hw: tuple[int, ...], unit: float) -> np.ndarray | None:
@@ -132,4 +134,4 @@ def _read_volume(path: Path) -> np.ndarray | None:
     values = mat_array(path, "Volume", _GET)
     if values.ndim != 3 or len(set(values.shape)) != 1:
         raise InputError(f"{path}: 'Volume' has shape {values.shape}, not that of a cube; get the file again")
-    return np.ascontiguousarray((values > 0.5).transpose(2, 1, 0))
+    return v1_grid(values > 0.5)

@@ -4,7 +4,7 @@
 ((n, 32, 32, 32) bool). The pictures are true: view k was taken of the ShapeNet OBJ at
 ``2.732 (cos a cos e, sin e, sin a cos e)``, a = 15 k and e = 30 degrees, lengths in longest sides of its centred box. What is
 mirrored is their meshes and their `look_at`; neither is in the files. Voxels are indexed [Y, -Z, X] of the OBJ and hold it
-at 31/32 of the grid.
+at 31/32 of the grid. Both are turned here as the models are (`layout.V1_TURN`).
 Colours were put on white and stored as 255 minus the value, after the published builder of the set; that the released files
 are inverted too, that their voxels are solid, and the voxels' order could not be verified on real files.
 
@@ -18,11 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
+from monoform.data.categories import library_name
 from monoform.data.readers.layout import (
     SYNSETS,
     Listed,
     blender_orbit,
     filled_box,
+    is_synset,
     label,
     longest_side,
     look_at_origin,
@@ -34,8 +36,9 @@ from monoform.data.readers.layout import (
     npz_shape,
     pose_of_unit_mesh,
     read_id_list,
-    shapenet_mesh,
     square_intrinsics,
+    v1_grid,
+    v1_mesh,
 )
 from monoform.data.samples import Item, Sample
 from monoform.errors import InputError
@@ -75,10 +78,10 @@ class NMR(Listed):
         values = npz_array(self.root / f"{synset}_{part}_images.npz")[row, view]
         file = self.root / f"{synset}_{part}_voxels.npz"
         voxels = npz_array(file)[row] > 0
-        grid = np.ascontiguousarray(voxels.transpose(1, 0, 2)[::-1])
+        grid = v1_grid(voxels.transpose(2, 0, 1)[:, :, ::-1])
         mesh = None
         if self.shapenet is not None:
-            mesh = shapenet_mesh(self.shapenet, synset, self.models[synset, part][row])[0]
+            mesh = v1_mesh(self.shapenet, synset, self.models[synset, part][row])[0]
         longest = _longest_side(grid, file) if mesh is None else longest_side(mesh)
         R, t = blender_orbit(15.0 * view, ELEVATION_DEG, DISTANCE * longest)
         colours = np.ascontiguousarray(values[:3].transpose(1, 2, 0))
@@ -130,7 +133,7 @@ def open_nmr(
     for path in sorted(need_folder(root, _GET).glob("*_*_images.npz")):
         synset, part = path.name.removesuffix("_images.npz").split("_", 1)
         name = label(synset)
-        if synset not in SYNSETS or category not in (None, synset, name) or split not in (None, part):
+        if synset not in SYNSETS or not is_synset(synset, category) or split not in (None, part):
             continue
         rows = _check_shapes(path, root / f"{synset}_{part}_voxels.npz")
         ids = _read_ids(root, synset, part, rows, shapenet is not None)
@@ -170,7 +173,7 @@ def open_softras(root: Path, *, split: str | None = None, category: str | None =
         eye = np.array([-across * math.sin(azimuth), math.sin(elevation), -across * math.cos(azimuth)])
         R, t = look_at_origin(distance * eye)
         poses.append((R, pose_of_unit_mesh(R, t, unit)))
-    name, what = category or "", meshes[0].stem
+    name, what = library_name(category or ""), meshes[0].stem
     items = (Item(f"{what}-{i:03d}", what, name) for i in range(len(pictures)))
     return SoftRasViews(root, not_empty(items, root, split, category, _GET_PLANE), mesh, pictures, tuple(poses))
 

@@ -6,8 +6,9 @@ Its folder: ``Annotations/<photo>.mat``, ``Images/<photo>.JPEG``, ``CAD/off/<cla
 
 from pathlib import Path
 
+from monoform.data.categories import is_wanted
 from monoform.data.readers.layout import need_folder, not_empty, read_lines
-from monoform.data.readers.photo_sets import is_wanted, missing_split
+from monoform.data.readers.photo_sets import missing_split
 from monoform.data.readers.viewpoint_sets import Row, ViewpointSet, read_annotation
 
 SPLITS = ("train", "val", "test")

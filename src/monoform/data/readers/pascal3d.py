@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from monoform.data.categories import is_wanted, library_name
 from monoform.data.readers.layout import need_folder, not_empty, read_lines
-from monoform.data.readers.photo_sets import is_wanted, library_name, missing_split
+from monoform.data.readers.photo_sets import missing_split
 from monoform.data.readers.viewpoint_sets import Row, ViewpointSet, read_annotation
 from monoform.data.samples import Sample
 from monoform.errors import InputError
@@ -70,6 +71,9 @@ def mirror(sample: Sample) -> Sample:
     for name, point in sample.keypoints.items():
         moved = point * flip[: len(point)] + (np.array([width or 0.0, 0.0]) if len(point) == 2 else 0.0)
         keypoints[_other_side(name)] = moved
+    box = sample.box_xyxy
+    if box is not None and width is not None:
+        box = np.array([width - box[2], box[1], width - box[0], box[3]])
     return replace(
         sample,
         image=_flipped(sample.image),
@@ -82,6 +86,7 @@ def mirror(sample: Sample) -> Sample:
         mesh=None if mesh is None else Mesh(mesh.vertices * flip, mesh.faces[:, ::-1], mesh.colours),
         voxels=None if sample.voxels is None else np.ascontiguousarray(sample.voxels[:, :, ::-1]),
         voxel_frame=None if frame is None else (frame[0], frame[1] * flip),
+        box_xyxy=box,
         keypoints=keypoints,
     )
 

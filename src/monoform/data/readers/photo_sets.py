@@ -1,4 +1,4 @@
-"""What the readers of photo sets share: names of categories, records, pictures as annotated, canonical CAD models."""
+"""What the readers of photo sets share: records, pictures as annotated, canonical CAD models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,28 +17,9 @@ from monoform.files.pixels import turn_upright
 from monoform.meshes import Mesh, Similarity, normalise
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-_LIBRARY_NAMES = {
-    "airplane": "aeroplane",
-    "couch": "sofa",
-    "dining table": "table",
-    "diningtable": "table",
-    "motorcycle": "motorbike",
-    "tv": "monitor",
-    "tvmonitor": "monitor",
-}
 _UNDO_ORIENTATION = {6: 8, 8: 6}
 
 Axes = tuple[tuple[float, float, float], ...]
-
-
-def library_name(category: str) -> str:
-    """The library's name of a data set's category ('diningtable' is 'table'); an unknown one keeps its own."""
-    return _LIBRARY_NAMES.get(category, category)
-
-
-def is_wanted(category: str, wanted: str | None) -> bool:
-    """Whether a category is the one asked for, either by the set's own or by the library's name; None asks for all."""
-    return wanted is None or library_name(category) == library_name(wanted)
 
 
 # --- records -----------------------------------------------------------------------------------------------------

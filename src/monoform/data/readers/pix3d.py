@@ -2,7 +2,8 @@
 
 The record's camera stands at the origin: ``x = rot_mat @ x_file + trans_mat`` with +x left, +y up, +z forward, and
 ``(u, v) = (w, h) / 2 - f (x, y) / z``, f in pixels = focal_length / 32 mm of sensor * w. Meshes have y up and, in the
-canonical view, +x left and +z away from the camera: the front is -z, as ours. Voxels are [x, -z, y] of the mesh.
+canonical view, +x left and +z away from the camera: the front is -z, as ours. Voxels are [x, -z, y] of the mesh. Boxes are
+taken for edges: whether their last column and row are the object's or the first beyond it could not be verified.
 """
 
 import json
@@ -14,14 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from monoform.data.categories import is_wanted, library_name
 from monoform.data.readers.layout import frame_of_mesh, need_file, not_empty
-from monoform.data.readers.matlab import read_mat
+from monoform.data.readers.matlab import mat_array
 from monoform.data.readers.photo_sets import (
     Axes,
     finite_array,
     inside,
-    is_wanted,
-    library_name,
     load_canonical,
     load_mask,
     load_stored,
@@ -49,12 +49,8 @@ class Pix3D:
         """One item a photo, in the order of pix3d.json; slightly occluded ones count as 'occluded'."""
         return list(self.listed)
 
-    def box_xyxy(self, index: int) -> np.ndarray:
-        """(4,) left, top, right, bottom of the object in pixels."""
-        return finite_array(self.records[index].get("bbox"), (4,), f"{self._name(index)}: its bbox")
-
     def load(self, index: int) -> Sample:
-        """Photo, mask, mesh, pose, voxels where their file is there, and the annotators' mean keypoints in pixels."""
+        """Photo, mask, box, mesh, pose, voxels where their file is there, and the annotators' mean keypoints in pixels."""
         record, source = self.records[index], self.root / "pix3d.json"
         image = load_stored(inside(self.root, record.get("img"), source))
         height, width = image.shape[:2]
@@ -72,8 +68,10 @@ class Pix3D:
             voxels, kind = _voxels(path)
             frame = frame_of_mesh(model.mesh, voxels, path)
         K = self._intrinsics(index, width, height)
+        shape = model.mesh, voxels, kind, frame
+        box = finite_array(record.get("bbox"), (4,), f"{self._name(index)}: its bbox")
         points = self._keypoints(index)
-        return Sample(self.listed[index], image, mask, R, t, K, model.mesh, voxels, kind, frame, keypoints=points)
+        return Sample(self.listed[index], image, mask, R, t, K, *shape, box_xyxy=box, keypoints=points)
 
     def _name(self, index: int) -> str:
         return f"{self.root / 'pix3d.json'}: photo {str(self.records[index].get('img'))[:60]}"
@@ -137,10 +135,9 @@ def _item(record: Mapping[str, Any]) -> Item:
 @lru_cache(maxsize=16)
 def _voxels(path: Path) -> tuple[np.ndarray, str]:
     """Grid [z, y, x] in the axes of the mesh, read-only, and its kind."""
-    stored = read_mat(path, "voxel", _MEND)
-    shape = np.shape(stored) if isinstance(stored, np.ndarray) else ()
-    if len(shape) != 3 or len(set(shape)) != 1:
-        raise InputError(f"{path}: a grid of shape {shape}, not a cube; unpack the set again")
+    stored = mat_array(path, "voxel", _MEND)
+    if stored.ndim != 3 or len(set(stored.shape)) != 1:
+        raise InputError(f"{path}: a grid of shape {stored.shape}, not a cube; unpack the set again")
     grid = np.ascontiguousarray(stored.transpose(1, 2, 0)[::-1] > 0)
     grid.flags.writeable = False
     return grid, _kind(grid)

@@ -21,17 +21,18 @@ import numpy as np
 from monoform.data.readers.layout import (
     Listed,
     filled_box,
+    is_synset,
     label,
     longest_side,
     look_at_origin,
-    mat_array,
     need_file,
     need_folder,
     not_empty,
     read_id_list,
-    shapenet_mesh,
     square_intrinsics,
+    v1_mesh,
 )
+from monoform.data.readers.matlab import mat_array
 from monoform.data.samples import Item, Sample
 from monoform.errors import InputError
 from monoform.files.images import load_image, load_mask_file
@@ -62,7 +63,7 @@ class PTN(Listed):
         mask = load_mask_file(_mask_path(folder, azimuth), (image.shape[0], image.shape[1]))
         file = self.root / "shapenetcore_voxdata" / synset / model / "model_32.mat"
         grid = _read_voxels(file)
-        mesh = None if self.shapenet is None else shapenet_mesh(self.shapenet, synset, model)[0]
+        mesh = None if self.shapenet is None else v1_mesh(self.shapenet, synset, model)[0]
         longest = _longest_side(grid, file) if mesh is None else longest_side(mesh)
         R, t = _pose(azimuth)
         frame = 1 / longest, np.zeros(3)
@@ -81,7 +82,7 @@ def open_ptn(root: Path, *, split: str | None = None, category: str | None = Non
     for path in lists:
         synset, part = path.stem.removesuffix("ids").split("_", 1)
         name = label(synset)
-        if category not in (None, synset, name) or split not in (None, part):
+        if not is_synset(synset, category) or split not in (None, part):
             continue
         for model in read_id_list(path, _GET):
             need_folder(root / "shapenetcore_viewdata" / synset / model / "imgs", _GET)

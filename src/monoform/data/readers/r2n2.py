@@ -6,7 +6,7 @@ line a view: azimuth, elevation, in-plane, distance, fov; ``ShapeNetVox32/<synse
 Camera, after the public readers of the set (Mesh R-CNN, DISN), not verified on real files here: the model is seen from
 ``layout.blender_orbit`` of azimuth and elevation at ``1.75 * distance`` with a lens of 35 mm on a sensor of 32 mm; in-plane
 is 0 in every released file, and fov is 25 in every one, which is not the camera's angle (49.1 degrees). Voxels follow
-binvox's order in the OBJ's axes and are scaled to fill the grid.
+binvox's order in the OBJ's axes and are scaled to fill the grid; they are turned here as the models are (`layout.V1_TURN`).
 """
 
 import json
@@ -27,9 +27,10 @@ from monoform.data.readers.layout import (
     not_empty,
     pose_of_unit_mesh,
     read_lines,
-    shapenet_mesh,
     square_intrinsics,
     synsets_in,
+    v1_grid,
+    v1_mesh,
 )
 from monoform.data.samples import Item, Sample
 from monoform.errors import InputError
@@ -60,11 +61,11 @@ class R2N2(Listed):
         R, t = _read_pose(folder / "rendering_metadata.txt", view)
         grid, frame, mesh = None, None, None
         if self.shapenet is not None:
-            mesh, similarity = shapenet_mesh(self.shapenet, synset, model)
+            mesh, similarity = v1_mesh(self.shapenet, synset, model)
             t = pose_of_unit_mesh(R, t, similarity)
         file = self.root / "ShapeNetVox32" / synset / model / "model.binvox"
         if file.is_file():
-            grid = load_voxels(file).grid
+            grid = v1_grid(load_voxels(file).grid.transpose(2, 1, 0))
             frame = frame_of_filled(grid, file) if mesh is None else frame_of_mesh(mesh, grid, file)
         kind = "" if grid is None else "solid"
         K = square_intrinsics(FOCAL, mask.shape)

@@ -1,8 +1,10 @@
-"""ShapeNetCore, versions 1 and 2: one textured OBJ a model, in one frame (y up, front -z), and version 2's voxels.
+"""ShapeNetCore, versions 1 and 2: one textured OBJ a model, and version 2's voxels.
 
 Layout: ``<synset>/<model>/model.obj`` (version 1) or ``<synset>/<model>/models/model_normalized.obj`` with
 ``model_normalized.solid.binvox`` beside it (version 2). The split is SHREC 2016's, ``all.csv`` in the root with the
-columns id, synsetId, subSynsetId, modelId, split; it is not part of the archives. Layout after the data set's own pages.
+columns id, synsetId, subSynsetId, modelId, split; it is not part of the archives. Layout and axes
+after the data set's own pages: y is up in both, the front is +x in version 1, whose models are turned here, and -z in version
+2. They also say that some models of version 1 are mirrored, left for right; those stay so.
 """
 
 import csv
@@ -14,16 +16,18 @@ from monoform.data.readers.layout import (
     Listed,
     frame_of_mesh,
     label,
-    mesh_path,
     need_file,
     not_empty,
     read_lines,
-    shapenet_mesh,
     synsets_in,
+    v1_mesh,
+    v1_mesh_path,
 )
 from monoform.data.samples import Item, Sample
 from monoform.errors import InputError
+from monoform.files.meshes import load_mesh
 from monoform.files.voxels import load_voxels
+from monoform.meshes import normalise
 
 _SPLITS = "all.csv"
 _COLUMNS = {"synsetId", "modelId", "split"}
@@ -40,8 +44,11 @@ class ShapeNet(Listed):
     def load(self, index: int) -> Sample:
         """Decode one model. Raises InputError for a damaged file."""
         synset, model = self.models[index]
-        mesh, _ = shapenet_mesh(self.root, synset, model)
-        file = self.root / synset / model / "models" / "model_normalized.solid.binvox"
+        second = _v2_mesh_path(self.root, synset, model)
+        if not second.is_file():
+            return Sample(self.listed[index], mesh=v1_mesh(self.root, synset, model)[0])
+        mesh, _ = normalise(load_mesh(second))
+        file = second.with_name("model_normalized.solid.binvox")
         if not file.is_file():
             return Sample(self.listed[index], mesh=mesh)
         grid = load_voxels(file).grid
@@ -71,9 +78,13 @@ def open_shapenet(root: Path, *, split: str | None = None, category: str | None 
             models.append((folder.name, model))
     listed = not_empty(items, root, split, category, SHAPENET)
     # A few models of the released sets lack their OBJ: those raise when loaded, and only a folder without any is refused.
-    if not any(mesh_path(root, *model).is_file() for model in models):
-        need_file(mesh_path(root, *models[0]), SHAPENET)
+    if not any(place(root, *model).is_file() for model in models for place in (v1_mesh_path, _v2_mesh_path)):
+        need_file(v1_mesh_path(root, *models[0]), SHAPENET)
     return ShapeNet(root, listed, tuple(models))
+
+
+def _v2_mesh_path(root: Path, synset: str, model: str) -> Path:
+    return root / synset / model / "models" / "model_normalized.obj"
 
 
 def _read_splits(path: Path) -> dict[tuple[str, str], str]:

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from monoform.data.readers.layout import Listed, need_folder, not_empty, read_lines
+from monoform.data.readers.layout import Listed, need_folder, not_empty, read_lines, refuse_repeated
 from monoform.data.readers.photo_sets import PICTURES
 from monoform.data.samples import Item, Sample
 from monoform.errors import InputError
@@ -33,7 +33,7 @@ def open_sun(root: Path, *, split: str | None = None, category: str | None = Non
     """Open a folder of background photos. category: a scene, as its folder is named ('abbey' or 'a/abbey').
 
     split: 'train' or 'test' of SUN397's first partition, which names part of the photos. Raises InputError for an empty
-    folder or a missing list.
+    folder, a missing list, and two photos whose folders and names make one id.
     """
     root = need_folder(Path(root), _MEND)
     splits = _splits(root, split)
@@ -51,6 +51,7 @@ def open_sun(root: Path, *, split: str | None = None, category: str | None = Non
                 name = relative.with_suffix("").as_posix().replace("/", "-")
                 items.append(Item(name, name, "", own))
                 paths.append(path)
+    refuse_repeated(items, paths)
     if category is not None and not items:
         raise InputError(f"{root}: no photo of the scene '{category}'; name a folder in it, such as 'abbey'")
     return Sun(root, not_empty(items, root, split, category, _MEND), tuple(paths))

@@ -3,6 +3,12 @@
 The projection (project_3d.m; models z up, front -y; MATLAB's first pixel is centred at (1, 1)): the camera stands at
 ``d (cos el sin az, -cos el cos az, sin el)``, ``W = R_z(theta) @ R_x(el - 90) @ R_z(-az)`` turns the model to OpenGL's
 axes, and ``(u, v) = (px, py) + focal viewport (x, -y) / -z``.
+
+Left and right. By this formula the camera of azimuth 90 stands at a model's +x, with -y to the left of the image. If a
+model's front is -y (azimuth 0 is the front view), +x is the object's own left: at azimuth 90 a car heads to the image's left
+and shows its own left side. Not verified on real files: that every class has its front there, and whose left the anchors'
+names mean ('left_front_wheel'), the object's own or that of somebody who faces it. Names are given as they stand. To find
+out, look whether the anchors called left or those called right are visible at azimuth 90.
 """
 
 import re
@@ -14,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from monoform.data.categories import library_name
 from monoform.data.readers.matlab import read_mat, structs
 from monoform.data.readers.photo_sets import (
     Axes,
@@ -22,11 +29,10 @@ from monoform.data.readers.photo_sets import (
     check_mask,
     finite_array,
     inside,
-    library_name,
     load_canonical,
     load_stored,
 )
-from monoform.data.samples import Item, Sample
+from monoform.data.samples import APPROXIMATE, Item, Sample
 from monoform.errors import InputError
 from monoform.files.images import load_image
 from monoform.meshes import Mesh
@@ -84,7 +90,7 @@ class ViewpointSet:
     """A set annotated with the toolbox of PASCAL3D+ or ObjectNet3D; a `Source`.
 
     Items without a fine viewpoint (none, all angles 0, distance 0) are 'unannotated'; those of them that are also
-    'coarse' have the rotation of their coarse angles, and no t and K.
+    'coarse' have the rotation of their coarse angles, and no t and K. Those with a CAD model are 'approximate'.
     """
 
     name: str
@@ -97,17 +103,13 @@ class ViewpointSet:
         """One item an annotated object; `object_id` is its photo."""
         return [row.item for row in self.rows]
 
-    def box_xyxy(self, index: int) -> np.ndarray | None:
-        """(4,) left, top, right, bottom of the object in the photo's pixels, right and bottom excluded."""
-        return self.rows[index].box_xyxy
-
     def cad_number(self, index: int) -> int | None:
         """Number, from 1, of the item's CAD model within its class: what retrieval is scored by."""
         cad = self.rows[index].cad
         return None if cad is None else cad[1]
 
     def load(self, index: int) -> Sample:
-        """The whole photo with the object's mesh, pose, visible anchors in pixels, and VOC's mask where there is one."""
+        """The whole photo with the object's box, mesh, pose, visible anchors in pixels, and VOC's mask where there is one."""
         row = self.rows[index]
         if row.problem:
             raise InputError(row.problem)
@@ -115,7 +117,8 @@ class ViewpointSet:
         model = None if row.cad is None else self._model(*row.cad)
         mask = None if row.object_mask is None else _voc_mask(*row.object_mask, image.shape[:2])
         mesh = None if model is None else model.mesh
-        sample = Sample(row.item, image, mask, mesh=mesh, keypoints=dict(row.keypoints or {}))
+        points = dict(row.keypoints or {})
+        sample = Sample(row.item, image, mask, mesh=mesh, box_xyxy=row.box_xyxy, keypoints=points)
         if row.viewpoint is None:
             return sample
         R = row.viewpoint.rotation()
@@ -182,7 +185,7 @@ def _read_object(row: Row, entry: dict[str, Any], cls: str, name: str, viewport:
     if viewpoint is not None and cad is None:
         problem = f"{name}: has a viewpoint but no CAD model; unpack the set again"
         return replace(row, item=_flagged(row.item, {"unannotated"}), problem=problem)
-    item = _flagged(row.item, flags)
+    item = _flagged(row.item, flags | ({APPROXIMATE} if cad is not None else set()))
     return replace(row, item=item, viewpoint=viewpoint, cad=cad, box_xyxy=box, keypoints=keypoints)
 
 
