@@ -249,6 +249,24 @@ def _rivals(lines: list[dict]) -> str:
     return table(["renderer", "what", "case", "its ms", "our ms", "ratio", "error"], rows)
 
 
+def rendering(report: dict) -> list[str]:
+    """The section on training images."""
+    memory = report["memory"]
+    rows = [
+        [f"{line['size']} px", str(line["workers"] or "none"), f"{line['images_per_s']:,.0f}",
+         f"{min(line['runs']):,.0f} to {max(line['runs']):,.0f}", f"{line['cpu_ms_per_image']:.2f}"]
+        for line in report["rates"]
+    ]  # fmt: skip
+    return [
+        "\n## Training images\n",
+        "`python benchmarks/rendering.py`: meshes of 5,120 faces, all of `RenderSettings`' defaults, through torch's DataLoader;\n"
+        "medians of five runs. The rate with workers has the transfer to the main process in it.\n",
+        table(["size", "worker processes", "images a second", "slowest and fastest run", "CPU ms an image"], rows),
+        f"A loader over {memory['shapes']:,} procedural shapes, of which it holds {memory['held']}, grows by at most "
+        f"{memory['mib_at_most']:.0f} MiB ({memory['mib_after_half']:.0f} after half of them). Machine: {machine_of(report)}.\n",
+    ]
+
+
 def gpu() -> list[str]:
     """The section on CUDA, where `gpu.py` has left a result."""
     if not (HERE / "results" / "gpu.json").exists():
@@ -304,6 +322,7 @@ def main() -> None:
         + ", ".join(f"{case} {percent(s['first'])}" for case, s in fit["first pose right"].items())
         + ".\n",
         *projection(report),
+        *rendering(load("rendering")),
         *gpu(),
     ]
     (HERE.parent / "docs" / "benchmarks.md").write_text("\n".join(page) + "\n")
