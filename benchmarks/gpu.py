@@ -5,7 +5,8 @@
 Every Triton kernel against its PyTorch twin on the same device, for a shared mesh and for another mesh in every image. Times
 by CUDA events, medians: what a caller waits, launches included; `device_ms` is the time the device itself worked, from the
 profiler. `share` is the least time the work could take, over `device_ms`: the estimated arithmetic at the rate of a float32
-matrix product here, or the estimated bytes at the rate of a copy here, whichever takes longer. Without CUDA nothing is run.
+matrix product here, or the estimated bytes at the rate of a copy here, whichever takes longer. Training images are
+drawn on the device too, against the compiled kernels on this machine's CPU. Without CUDA nothing is run.
 """
 
 import argparse
@@ -31,8 +32,12 @@ from projection_scenes import (
     voxel_case,
 )
 from projection_twins import differences_of
+from rendering import meshes_of_5k
 
+from monoform.data.rendering import AugmentSettings, RenderSettings, prepare, render_batch
+from monoform.data.rendering.drawing import sample_draws
 from monoform.projection import kernels
+from monoform.projection.drawing.views import draw_views
 
 RESULT = Path(__file__).parent / "results" / "gpu.json"
 FLOPS_A_PAIR = {"hard": 20, "soft": 80, "edge product": 40}
@@ -46,6 +51,9 @@ SOFT_REACH = math.sqrt(math.log(1 / 1e-4 - 1) * 1e-4) / 2
 RUNS = 50
 DENSE_CELL = (1280, 64, 8)
 """Where the dense twins fit and end soon."""
+
+IMAGES = 256
+"""Training images that are drawn at once."""
 
 
 def median_ms(run: Callable[[], object], seconds: float) -> float:
@@ -189,6 +197,40 @@ def against_twins(seconds: float) -> list[dict]:
     return rows
 
 
+def rendering_rate(device: str, size: int, seconds: float, images: int = IMAGES) -> dict:
+    """Training images a second, without compression: drawn on the device, and by the kernels on all of the CPU's threads.
+
+    `images_per_s` has the random draws, by one thread of Python's, and the copy to the device in it; `drawing_per_s` the copy
+    alone. Images stay on the device.
+    """
+    models = [prepare(mesh) for mesh in meshes_of_5k()]
+    models, seeds = [models[i % len(models)] for i in range(images)], [(0, i) for i in range(images)]
+    settings = RenderSettings((size, size), augment=AugmentSettings(jpeg=0.0))
+    draws = sample_draws(models, seeds, settings)
+    row: dict = {"size": size, "batch": images}
+    for words, run in {
+        "cpu_images_per_s": lambda: render_batch(models, seeds, settings),
+        "draws_per_s": lambda: sample_draws(models, seeds, settings),
+        "drawing_per_s": lambda: draw_views(draws, device),
+        "images_per_s": lambda: draw_views(sample_draws(models, seeds, settings), device),
+    }.items():
+        row[words] = round(images / median_seconds(run, device, seconds), 1)
+    return row | {"times_faster": round(row["images_per_s"] / row["cpu_images_per_s"], 2)}
+
+
+def median_seconds(run: Callable[[], object], device: str, seconds: float) -> float:
+    """Of a call, by the clock: what the CPU does before the device starts counts too."""
+    run()
+    times, end = [], time.perf_counter() + seconds
+    while len(times) < 3 or (len(times) < RUNS and time.perf_counter() < end):
+        begin = time.perf_counter()
+        run()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=400, help="after which no further cell of the grid is begun")
@@ -217,6 +259,7 @@ def main() -> None:
     keep(differences=differences_of("triton", "cuda", 8))
     keep(differences_several_meshes=differences_of("triton", "cuda", 8, several=True))
     keep(against_twins=against_twins(0.5))
+    keep(rendering=[rendering_rate("cuda", size, 2) for size in (64, 224)])
     rows, left_out = measure_grid(record["limits"], end, 0.15)
     keep(grid=rows, left_out=left_out)
 

@@ -259,11 +259,12 @@ def rendering(report: dict) -> list[str]:
     ]  # fmt: skip
     return [
         "\n## Training images\n",
-        "`python benchmarks/rendering.py`: meshes of 5,120 faces, all of `RenderSettings`' defaults, through torch's DataLoader;\n"
-        "medians of five runs. The rate with workers has the transfer to the main process in it.\n",
+        "`python benchmarks/rendering.py`: meshes of 5,120 faces, all of `RenderSettings`' defaults, through torch's\n"
+        "DataLoader; medians of five runs. The rate with workers has the transfer to the main process in it.\n",
         table(["size", "worker processes", "images a second", "slowest and fastest run", "CPU ms an image"], rows),
         f"A loader over {memory['shapes']:,} procedural shapes, of which it holds {memory['held']}, grows by at most "
-        f"{memory['mib_at_most']:.0f} MiB ({memory['mib_after_half']:.0f} after half of them). Machine: {machine_of(report)}.\n",
+        f"{memory['mib_at_most']:.0f} MiB ({memory['mib_after_half']:.0f} after half of them).\n",
+        f"Machine: {machine_of(report)}.\n",
     ]
 
 
