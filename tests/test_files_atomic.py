@@ -1,4 +1,4 @@
-"""Files that are complete or not there, whatever fails in between."""
+"""Files and folders that are complete or not there, whatever fails in between."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from monoform.files import atomic
-from monoform.files.atomic import WriteError, write_atomic
+from monoform.files.atomic import WriteError, make_folder, remove_folder, remove_unfinished, write_atomic, write_folder
 
 
 class FaultyFile:
@@ -182,3 +182,179 @@ def test_a_printed_name_has_no_line_break(tmp_path):
     with pytest.raises(WriteError) as caught:
         write_atomic(Path(tmp_path, "no\nfolder", "a"), b"x")
     assert "\n" not in str(caught.value)
+
+
+# --- folders -----------------------------------------------------------------------------------------------------
+
+OLD, NEW = {"a": b"old"}, {"a": b"new", "b": b"n" * 5000}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Name to bytes of the files of a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_folder_has_its_files_and_the_usual_modes(tmp_path):
+    write_folder(str(tmp_path / "set"), {"a": b"new", "b": lambda file: file.write(b"n" * 5000)})
+    assert contents(tmp_path / "set") == NEW
+    write_folder(tmp_path / "empty", {})
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "a").write_bytes(b"")
+    assert (tmp_path / "set").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert (tmp_path / "set" / "b").stat().st_mode == (tmp_path / "plain" / "a").stat().st_mode
+    assert sorted(os.listdir(tmp_path)) == ["empty", "plain", "set"]
+
+
+def test_only_a_folder_is_replaced_and_only_when_asked(tmp_path):
+    write_folder(tmp_path / "set", OLD)
+    (tmp_path / "file").write_bytes(b"precious")
+    (tmp_path / "nowhere").symlink_to("gone")
+    for name, replace in (("set", False), ("file", False), ("file", True), ("nowhere", True)):
+        with pytest.raises(WriteError, match="choose another name, or remove what is there"):
+            write_folder(tmp_path / name, NEW, replace=replace)
+    assert contents(tmp_path / "set") == OLD
+    write_folder(tmp_path / "set", NEW, replace=True)
+    assert contents(tmp_path / "set") == NEW
+    (tmp_path / "link").symlink_to("set")
+    write_folder(tmp_path / "link", OLD, replace=True)
+    assert not (tmp_path / "link").is_symlink()
+    assert contents(tmp_path / "set") == NEW
+    assert sorted(os.listdir(tmp_path)) == ["file", "link", "nowhere", "set"]
+
+
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize(("failing", "call"), [("fsync", 1), ("fsync", 2), ("rename", 1), ("rename", 2)])
+def test_a_folder_that_fails_leaves_what_was_there(tmp_path, monkeypatch, failing, call, replace):
+    """A flush of a folder may be refused, as not every system can."""
+    if replace:
+        write_folder(tmp_path / "set", OLD)
+    calls, real = iter(range(1, 99)), getattr(os, failing)
+
+    def refuse(*arguments):
+        if next(calls) == call:
+            raise OSError(errno.EIO, "Input/output error")
+        real(*arguments)
+
+    monkeypatch.setattr(atomic.os, failing, refuse)
+    if failing == "rename" and call == 2 and not replace:
+        write_folder(tmp_path / "set", NEW)
+        assert contents(tmp_path / "set") == NEW
+    else:
+        with pytest.raises(WriteError, match="input/output error"):
+            write_folder(tmp_path / "set", NEW, replace=replace)
+        assert os.listdir(tmp_path) == ["set"] * replace
+        assert not replace or contents(tmp_path / "set") == OLD
+
+
+def test_an_older_folder_that_cannot_be_put_back_is_kept_aside(tmp_path, monkeypatch):
+    write_folder(tmp_path / "set", OLD)
+    calls, real = iter(range(1, 99)), os.rename
+
+    def refuse(*arguments):
+        if next(calls) > 1:
+            raise OSError(errno.EIO, "Input/output error")
+        real(*arguments)
+
+    monkeypatch.setattr(atomic.os, "rename", refuse)
+    with pytest.raises(WriteError):
+        write_folder(tmp_path / "set", NEW, replace=True)
+    (left,) = tmp_path.iterdir()
+    assert contents(left / "old") == OLD
+
+
+def test_a_writer_that_raises_leaves_no_folder(tmp_path):
+    for error in (KeyboardInterrupt, ValueError):
+
+        def fail(file, error=error):
+            file.write(b"half")
+            raise error
+
+        with pytest.raises(error):
+            write_folder(tmp_path / "set", {"a": b"x", "b": fail})
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX resource limits")
+def test_a_full_disk_names_the_file_and_leaves_the_old_folder(tmp_path):
+    code = (
+        "import resource, signal, sys; from monoform.files.atomic import *\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: write_folder(sys.argv[1], {'a': b'new', 'b': bytes(100_000)}, replace=True)\n"
+        "except WriteError as error: sys.exit(str(error))\n"
+    )
+    write_folder(tmp_path / "set", OLD)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "set")], check=False, capture_output=True, text=True
+    )
+    assert f"cannot write {tmp_path / 'set' / 'b'}: file too large" in done.stderr
+    assert contents(tmp_path / "set") == OLD
+    assert os.listdir(tmp_path) == ["set"]
+
+
+KILLED = """
+import os, signal, sys
+from monoform.files import atomic
+left = int(sys.argv[2])
+def dying(real):
+    def call(*arguments, **options):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **options)
+    return call
+for name in ("fsync", "rename", "mkdir", "close", "open", "unlink", "rmdir"):
+    setattr(os, name, dying(getattr(os, name)))
+atomic.write_folder(sys.argv[1], {"a": b"new", "b": b"n" * 5000}, replace=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.parametrize("old", [{}, OLD])
+def test_killed_at_any_call_there_is_the_old_folder_or_none_or_the_new(tmp_path, old):
+    states = []
+    for calls in range(99):
+        root = tmp_path / str(calls)
+        root.mkdir()
+        if old:
+            write_folder(root / "set", old)
+        done = subprocess.run([sys.executable, "-c", KILLED, str(root / "set"), str(calls)], check=False)
+        found = contents(root / "set") if (root / "set").exists() else {}
+        assert found in (old, {}, NEW)
+        states.append(found)
+        remove_unfinished(root)
+        assert os.listdir(root) == ["set"] * bool(found)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -9
+    assert states[0] == old
+    assert states[-1] == NEW
+    # Nothing of that name only between the two renames.
+    assert not old or states.count({}) == 1
+    assert len(states) > 6
+
+
+def test_a_folder_is_removed_and_a_missing_one_is_no_error(tmp_path):
+    write_folder(tmp_path / "set", NEW)
+    remove_folder(tmp_path / "set")
+    remove_folder(tmp_path / "set")
+    remove_folder(tmp_path / "none" / "set")
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_unfinished_is_removed_and_nothing_else(tmp_path):
+    for name in (".monoform-abc.tmp", ".monoform-mine", "set"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".monoform-link.tmp").symlink_to("set")
+    remove_unfinished(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".monoform-link.tmp", ".monoform-mine", "set"]
+
+
+def test_folders_are_made_or_refused_in_one_line(tmp_path):
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(WriteError, match="a part of its folder is a file"):
+        make_folder(tmp_path / "file" / "b")
+    with pytest.raises(WriteError, match=r"make its folder first"):
+        write_folder(tmp_path / "none" / "set", NEW)

@@ -27,7 +27,6 @@ from monoform.data.image_sets import (
     shapes_for,
     subset,
 )
-from monoform.data.image_sets.cells import make_grid
 from monoform.data.procedural import make
 from monoform.data.rendering import prepare
 from monoform.data.rendering.poses import viewpoint
@@ -114,8 +113,28 @@ def test_turntable_backgrounds(tmp_path):
     assert scenery.images[empty].std() > 20
     inside = white.masks == 255
     assert np.abs(white.images[inside].astype(int) - green.images[inside]).max() <= 2
+    Image.new("RGB", (16, 16), "white").save(tmp_path / "green.png")
+    np.testing.assert_array_equal(turntable(background="photos", backgrounds=tmp_path).images, white.images)
     with pytest.raises(InputError, match="goes with"):
         turntable(background="photos")
+
+
+@pytest.mark.parametrize("draw", [
+    lambda folder: turntable(background="photos", backgrounds=folder).made_by["backgrounds"],
+    lambda folder: weak(photos=folder).made_by["photos"],
+])  # fmt: skip
+def test_the_record_knows_the_photos_but_not_where_they_were(draw: Callable[[Path], dict], tmp_path):
+    records = []
+    for place in ("here", "there"):
+        folder = tmp_path / place / "streets"
+        (folder / "wet").mkdir(parents=True)
+        Image.new("RGB", (40, 40), (10, 200, 30)).save(folder / "wet" / "green.png")
+        records.append(draw(folder))
+    assert records[0] == records[1]
+    assert (records[0]["folder"], records[0]["photos"], len(records[0]["sha256"])) == ("streets", 1, 64)
+    (folder / "wet" / "green.png").rename(folder / "wet" / "lime.png")
+    assert draw(folder)["sha256"] != records[0]["sha256"]
+    assert str(tmp_path) not in json.dumps(records)
 
 
 def test_weak_pose_and_mesh_meet_the_mask():
@@ -235,15 +254,6 @@ def test_shapes_of_a_recipe_and_of_a_folder(tmp_path):
     images = render_turntable(meshes, ["car"], names, size=32, views=1, seed=0)
     assert images.masks.any()
     assert images.object_ids == ("b",)
-
-
-def test_grids_are_those_of_the_plain_voxeliser():
-    rng = np.random.default_rng(0)
-    loose = Mesh(rng.uniform(-0.55, 0.55, (60, 3)), rng.integers(0, 60, (40, 3)))
-    for mesh in (make("bicycle", 3), make("chair", 3), box((0.5, 0.3, 0.2)), loose):
-        for side in (1, 7, 32):
-            np.testing.assert_array_equal(make_grid(mesh, side, "shell"), voxelise_shell(mesh, side))
-            np.testing.assert_array_equal(make_grid(mesh, side, "solid"), voxelise_solid(mesh, side))
 
 
 # --- parts -------------------------------------------------------------------------------------------------------

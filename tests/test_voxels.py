@@ -1,5 +1,8 @@
 """Voxel grids: turning against SciPy, voxelising against closed formulas and trimesh, surfaces always closed."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,8 @@ from hypothesis.extra import numpy as arrays
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
+from monoform.data.procedural import make
+from monoform.data.procedural.shapes import CATEGORIES
 from monoform.errors import InputError, NumericError
 from monoform.files.meshes import load_mesh
 from monoform.meshes import (
@@ -23,7 +28,8 @@ from monoform.meshes import (
     signed_volume,
 )
 from monoform.projection.warping import warp
-from monoform.voxels import surface, voxelise_closed, voxelise_shell, voxelise_solid
+from monoform.voxels import surface, voxelise, voxelise_closed, voxelise_shell, voxelise_solid
+from shell_oracle import shell
 
 
 def rotations(n: int, seed: int = 0) -> torch.Tensor:
@@ -162,6 +168,66 @@ def test_parts_outside_the_cube_are_left_out():
 def test_degenerate_faces_are_survived():
     spike = Mesh(np.array([[-0.3, 0, 0], [0.3, 0, 0], [0, 0, 0]]), np.array([[0, 1, 2], [0, 0, 0]]))
     assert 5 <= voxelise_shell(spike, 10).sum() <= 12
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_shells_of_shapes_are_those_of_the_specification(category: str):
+    for seed in range(2):
+        mesh = normalise(make(category, seed))[0]
+        for side in (1, 7, 32):
+            np.testing.assert_array_equal(voxelise_shell(mesh, side), shell(mesh, side))
+
+
+def soup(rng: np.random.Generator, places: np.ndarray) -> Mesh:
+    """Twenty faces between any of the places: open, crossing, some without area."""
+    return Mesh(places, rng.integers(0, len(places), (20, 3)))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_shells_of_soups_are_those_of_the_specification(seed: int):
+    """Loose in and around the cube, on the borders and the middles of cells, where only the shift decides, and huge."""
+    rng = np.random.default_rng(seed)
+    side = int(rng.integers(2, 17))
+    for places in (
+        rng.uniform(-0.7, 0.7, (30, 3)),
+        rng.integers(-1, side + 2, (30, 3)) / side - 0.5,
+        rng.integers(-2, 2 * side + 3, (30, 3)) / (2 * side) - 0.5,
+        rng.normal(0.0, 3.0, (3, 3)),
+    ):
+        mesh = soup(rng, places)
+        np.testing.assert_array_equal(voxelise_shell(mesh, side), shell(mesh, side))
+
+
+@pytest.mark.parametrize("turn", ["none", "about one axis", "about two"])
+def test_shells_of_boxes_on_the_borders_of_cells_are_those_of_the_specification(turn: str):
+    degrees = {"none": [0, 0], "about one axis": [0, 45], "about two": [45, 45]}[turn]
+    R = Rotation.from_euler("xz", degrees, degrees=True).as_matrix()
+    for extents in [(k / 8,) * 3 for k in (1, 2, 4, 6)] + [(4, 0.5, 0.5)]:
+        for side in (8, 16):
+            mesh = Mesh(box(extents).vertices @ R.T, box().faces)
+            np.testing.assert_array_equal(voxelise_shell(mesh, side), shell(mesh, side))
+
+
+def test_faces_far_larger_than_the_cube():
+    plane = Mesh(np.array([[-1e7, -1e7, 0.01], [1e7, -1e7, 0.01], [0, 2e7, 0.01]]), np.array([[0, 1, 2]]))
+    expected = np.zeros((16, 16, 16), bool)
+    expected[8] = True
+    np.testing.assert_array_equal(voxelise_shell(plane, 16), expected)
+    for beyond in ([0, 0, 1e30], [-1e30, 0, 0], [0, 0.6, 0]):
+        assert not voxelise_shell(Mesh(plane.vertices[:, [1, 2, 0]] * 1e-7 + beyond, plane.faces), 16).any()
+
+
+def test_the_kinds():
+    mesh = box((0.5, 0.5, 0.5))
+    np.testing.assert_array_equal(voxelise(mesh, 12, "solid"), voxelise_solid(mesh, 12))
+    np.testing.assert_array_equal(voxelise(mesh, 12, "shell"), voxelise_shell(mesh, 12))
+    with pytest.raises(InputError, match="kind 'hollow'; give solid or shell"):
+        voxelise(mesh, 12, "hollow")
+
+
+def test_who_does_not_voxelise_waits_for_no_compiler():
+    code = "import sys, monoform.voxels; sys.exit(bool({'torch', 'numba'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 # --- grid to mesh ------------------------------------------------------------------------------------------------

@@ -20,14 +20,7 @@ from safetensors.numpy import load_file
 
 from monoform.errors import InputError, NumericError, SchemaError
 from monoform.files.atomic import WriteError
-from monoform.files.weights import (
-    fit_arrays,
-    load_record,
-    load_weights,
-    remove_unfinished,
-    remove_weights,
-    save_weights,
-)
+from monoform.files.weights import fit_arrays, load_record, load_weights, save_weights
 
 ARRAYS = {
     "encoder.weight": np.arange(12, dtype=np.float32).reshape(3, 4).T,
@@ -254,26 +247,19 @@ def test_a_full_disk_leaves_the_older_weights(folder: Path) -> None:
     assert os.listdir(folder.parent) == ["model"]
 
 
-def test_removing_and_leftovers(folder: Path) -> None:
-    (folder.parent / ".monoform-abc.tmp").mkdir()
-    remove_unfinished(folder.parent)
-    assert os.listdir(folder.parent) == ["model"]
-    remove_weights(folder)
-    assert os.listdir(folder.parent) == []
-
-
 SAVER = """
 import sys
 from pathlib import Path
 import numpy as np
-from monoform.files.weights import remove_weights, save_weights
+from monoform.files.atomic import remove_folder
+from monoform.files.weights import save_weights
 root = Path(sys.argv[1])
 for k in range(100_000):
     arrays = {"a": np.full(300_000, k, np.float32), "b": np.arange(300_000, dtype=np.float64)}
     save_weights(root / f"step-{k:08d}", {"model": arrays}, {"k": k})
     save_weights(root / "model", {"model": arrays}, {"k": k})
     if k > 1:
-        remove_weights(root / f"step-{k - 2:08d}")
+        remove_folder(root / f"step-{k - 2:08d}")
 """
 
 

@@ -6,7 +6,6 @@ To turn a grid, batched and differentiable: `projection.warping`.
 """
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,7 +13,11 @@ from jaxtyping import Bool, Float
 from monoform.errors import InputError, NumericError
 from monoform.meshes import Mesh, is_watertight
 
+KINDS = ("solid", "shell")
 _LARGEST_SIDE = 512
+_SHIFT = 1e-5 / np.sqrt([1.0, 2.0, 3.0])
+"""Of a mesh, in cells, before it is voxelised: a face on the border of two cells must not be in both, nor in none. The parts
+have no common measure, so that a slanted face through the edges or corners of cells is moved off them too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,23 +41,20 @@ class VoxelSurface:
 # --- mesh to grid ------------------------------------------------------------------------------------------------
 
 
+def voxelise(mesh: Mesh, side: int, kind: str) -> Bool[np.ndarray, "q q q"]:
+    """The voxels of one of KINDS: `voxelise_solid` or `voxelise_shell`. Raises InputError for another."""
+    if kind not in KINDS:
+        raise InputError(f"voxels of the kind {kind!r}; give {' or '.join(KINDS)}")
+    return voxelise_solid(mesh, side) if kind == "solid" else voxelise_shell(mesh, side)
+
+
 def voxelise_shell(mesh: Mesh, side: int) -> Bool[np.ndarray, "q q q"]:
     """The cells that the surface passes through; for any mesh. A face between two cells counts for the higher one."""
+    from monoform.voxel_kernels import fill_shell
+
     _check_side(side)
-    # The shift breaks ties: a face on the border of two cells must not be in both, nor in none.
-    triangles = (mesh.vertices[mesh.faces] + 0.5) * side + 1e-5
-    triangles = _split_long_edges(triangles)
-    low = np.floor(triangles.min(axis=1)).astype(np.int64)
-    spans = np.floor(triangles.max(axis=1)).astype(np.int64) - low + 1
-    widest: list[int] = spans.max(axis=0, initial=0).tolist()
     grid = np.zeros((side, side, side), bool)
-    for offset in product(*map(range, widest)):
-        near = np.flatnonzero((spans > offset).all(axis=1))
-        cells = low[near] + offset
-        hit = _triangle_meets_cell(triangles[near] - cells[:, None] - 0.5)
-        inside = hit & (cells >= 0).all(axis=1) & (cells < side).all(axis=1)
-        x, y, z = cells[inside].T
-        grid[z, y, x] = True
+    fill_shell((mesh.vertices[mesh.faces] + 0.5) * side + _SHIFT, grid)
     return grid
 
 
@@ -96,39 +96,6 @@ def voxelise_closed(mesh: Mesh, side: int) -> Bool[np.ndarray, "q q q"]:
 def _check_side(side: int) -> None:
     if not 1 <= side <= _LARGEST_SIDE:
         raise InputError(f"a voxel grid of side {side}; give a side from 1 to {_LARGEST_SIDE}")
-
-
-def _split_long_edges(triangles: np.ndarray) -> np.ndarray:
-    """The same surface in triangles whose edges are at most one cell long, by halving the longest edge."""
-    done: list[np.ndarray] = []
-    while len(triangles):
-        lengths = ((np.roll(triangles, -1, axis=1) - triangles) ** 2).sum(axis=2)
-        is_long = lengths.max(axis=1) > 1.0
-        done.append(triangles[~is_long])
-        triangles, longest = triangles[is_long], lengths[is_long].argmax(axis=1)
-        order = (longest[:, None] + np.arange(3)) % 3
-        a, b, c = np.moveaxis(np.take_along_axis(triangles, order[..., None], axis=1), 1, 0)
-        middle = (a + b) / 2
-        triangles = np.concatenate([np.stack([a, middle, c], axis=1), np.stack([middle, b, c], axis=1)])
-    return np.concatenate(done) if done else triangles
-
-
-def _triangle_meets_cell(triangles: np.ndarray) -> np.ndarray:
-    """(n,) whether triangle i (n, 3, 3) meets the cube of side 1 about the origin. Akenine-Moeller 2001.
-
-    Two convex bodies are apart exactly when one of 13 axes separates them: the cube's three (whose test the caller's
-    box has done but for the upper side), the normal, and nine products of edges.
-    """
-    edges = np.roll(triangles, -1, axis=1) - triangles
-    normal = np.cross(edges[:, 0], edges[:, 1])
-    axes = [np.broadcast_to(row, normal.shape) for row in np.eye(3)] + [normal]
-    axes += [np.cross(row, edges[:, k]) for row in np.eye(3) for k in range(3)]
-    meets = np.ones(len(triangles), bool)
-    for axis in axes:
-        along = np.einsum("nci,ni->nc", triangles, axis)
-        reach = 0.5 * np.abs(axis).sum(axis=1)
-        meets &= (along.min(axis=1) <= reach) & (along.max(axis=1) >= -reach)
-    return meets
 
 
 def _columns(triangles: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

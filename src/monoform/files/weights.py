@@ -13,8 +13,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from monoform.errors import InputError, NumericError, SchemaError
-from monoform.files.atomic import _UMASK, WriteError, _explained, _flush_folder, printable_name
+from monoform.files.atomic import make_folder, printable_name, write_folder
 
 SCHEMA_VERSION = 1
 FORMAT = "monoform weights"
@@ -54,19 +52,11 @@ def save_weights(
     target = Path(folder)
     if target.exists() and not (target / MANIFEST).is_file():
         raise InputError(f"{printable_name(target)}: is there and no folder of weights; choose another name")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".monoform-", suffix=".tmp", dir=target.parent))
-    except OSError as error:
-        raise _explained(target, error) from error
-    try:
-        _fill(temporary, target, files, record)
-        os.chmod(temporary, 0o777 & ~_UMASK)
-        _put(temporary, target)
-    except OSError as error:
-        raise error if isinstance(error, WriteError) else _explained(target, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    contents = {name + SUFFIX: encode(arrays) for name, arrays in files.items()} | {RECORD: _json_bytes(record)}
+    hashes = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()}
+    manifest = _json_bytes({"format": FORMAT, "schema_version": SCHEMA_VERSION, "files": hashes})
+    make_folder(target.parent)
+    write_folder(target, {**contents, MANIFEST: manifest}, replace=True)
 
 
 def encode(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -76,67 +66,8 @@ def encode(arrays: Mapping[str, np.ndarray]) -> bytes:
     return save({name: np.asarray(array, order="C") for name, array in arrays.items()})
 
 
-def _fill(
-    temporary: Path, target: Path, files: Mapping[str, Mapping[str, np.ndarray]], record: Mapping[str, Any]
-) -> None:
-    hashes = {}
-    for name, arrays in files.items():
-        hashes[name + SUFFIX] = _write(temporary, target, name + SUFFIX, encode(arrays))
-    hashes[RECORD] = _write(temporary, target, RECORD, _json_bytes(record))
-    _write(
-        temporary, target, MANIFEST, _json_bytes({"format": FORMAT, "schema_version": SCHEMA_VERSION, "files": hashes})
-    )
-    _flush_folder(temporary)
-
-
 def _json_bytes(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode("ascii")
-
-
-def _write(temporary: Path, target: Path, name: str, data: bytes) -> dict[str, Any]:
-    """Write a file and flush it to the disk; its size and hash."""
-    try:
-        with open(temporary / name, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise _explained(target / name, error) from error
-    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-
-
-def _put(temporary: Path, target: Path) -> None:
-    """Rename into place. A folder cannot be renamed over another: the older one steps aside first."""
-    if target.exists():
-        aside = Path(tempfile.mkdtemp(prefix=".monoform-", suffix=".tmp", dir=target.parent))
-        os.rename(target, aside / "old")
-        try:
-            os.rename(temporary, target)
-        except BaseException:
-            os.rename(aside / "old", target)
-            raise
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    else:
-        os.rename(temporary, target)
-    _flush_folder(target.parent)
-
-
-def remove_weights(folder: str | os.PathLike[str]) -> None:
-    """Remove a folder of weights: renamed first, so that one killed meanwhile leaves no half of it under its name."""
-    target = Path(folder)
-    with contextlib.suppress(OSError):
-        aside = Path(tempfile.mkdtemp(prefix=".monoform-", suffix=".tmp", dir=target.parent))
-        with contextlib.suppress(OSError):
-            os.rename(target, aside / "old")
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes left of folders being written in `folder`; no other process may write there now."""
-    for left in folder.glob(".monoform-*.tmp"):
-        if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left, ignore_errors=True)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------

@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from monoform.errors import InputError, NumericError
-from monoform.files.atomic import printable_name, write_atomic
-from monoform.files.weights import encode, load_weights, remove_unfinished, save_weights
+from monoform.files.atomic import printable_name, remove_unfinished, write_atomic
+from monoform.files.weights import encode, load_weights, save_weights
 from monoform.interfaces import Stage
 from monoform.training.batches import Batch, drawn_ahead
 from monoform.training.guards import ECHO_SECONDS, StopFlag, caught_signals, locked

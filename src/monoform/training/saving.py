@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from monoform.errors import InputError, NumericError, SchemaError
-from monoform.files.atomic import printable_name
-from monoform.files.weights import Arrays, fit_arrays, load_record, load_weights, remove_weights, save_weights
+from monoform.files.atomic import printable_name, remove_folder
+from monoform.files.weights import Arrays, fit_arrays, load_record, load_weights, save_weights
 
 CHECKPOINTS = "checkpoints"
 MODEL, OPTIMIZERS = "model", "optimizers"
@@ -87,7 +87,7 @@ def save_checkpoint(
     needed = {*listed(run)[-KEPT:], *position.ends, position.total, position.best_total}
     for total in listed(run):
         if total not in needed:
-            remove_weights(folder_of(run, total))
+            remove_folder(folder_of(run, total))
 
 
 def find_position(run: Path, warn: Callable[[str], None]) -> Position | None:

@@ -1,6 +1,5 @@
 """Image sets drawn from shapes: turntables as Liao et al. 2019 train on, weak perspective as Zhu et al. 2017."""
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -8,14 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from monoform.data.image_sets.cells import make_grid
 from monoform.data.procedural.shapes import CATEGORIES
 from monoform.data.readers.models import Models, open_models
 from monoform.data.rendering.augment import CLEAN, AugmentSettings
-from monoform.data.rendering.backgrounds import PhotoFolder
+from monoform.data.rendering.backgrounds import PhotoFolder, Photos, PlainColour
 from monoform.data.rendering.drawing import RenderSettings, render_batch
 from monoform.data.rendering.models import Entry, Model, ModelLibrary, Recipe
 from monoform.data.rendering.poses import EDGE, PRESETS, Camera, intrinsics, viewpoint
@@ -24,8 +21,10 @@ from monoform.data.view_priors import view_prior
 from monoform.data.voxel_targets import random_scale
 from monoform.errors import InputError
 from monoform.interfaces import ImageSet
+from monoform.meshes import Mesh
 from monoform.projection.kernels import threads
 from monoform.results import plain
+from monoform.voxels import voxelise
 
 AZIMUTH_STEP = 15.0
 """Degrees between the views of a turntable: 24 all round."""
@@ -120,19 +119,17 @@ def render_turntable(
     K, t = intrinsics(mvc.field_of_view, (size, size)), np.array([0.0, 0.0, mvc.distance])
 
     def view_of(model: Model, category: str, name: int) -> _Placed:
-        grid = make_grid(model.mesh, side, kind)
+        grid = voxelise(model.mesh, side, kind)
         chosen = np.random.default_rng((name, 0, 2)).permutation(len(angles))[:views]
         around = [viewpoint(azimuth, elevation, 0.0) for azimuth, elevation in (angles[k] for k in chosen)]
         return _Placed(1.0, grid, [Camera(R, t, K) for R in around])
 
-    made_by = {"elevations": list(map(float, elevations)), "background": background, "backgrounds": _text(backgrounds)}
-    with tempfile.TemporaryDirectory(prefix="monoform-white-") as folder:
-        if background == "white":
-            # The renderer puts a photo or scenery behind an object; a plain background is a photo of nothing.
-            Image.new("RGB", (16, 16), "white").save(Path(folder) / "white.png")
-            backgrounds = Path(folder)
-        settings = RenderSettings((size, size), augment=CLEAN, backgrounds=backgrounds, photo_share=1.0)
-        drawn = _draw(entries, categories, object_ids, view_of, settings, views, seed, side)
+    folder = _opened(backgrounds)
+    made_by = {"elevations": list(map(float, elevations)), "background": background, "backgrounds": _record(folder)}
+    # The renderer puts a photo or scenery behind an object; a plain background is a photo of nothing.
+    behind = PlainColour((255, 255, 255)) if background == "white" else folder
+    settings = RenderSettings((size, size), augment=CLEAN, photo_share=1.0)
+    drawn = _draw(entries, categories, object_ids, view_of, settings, behind, views, seed, side)
     made_by = {"function": "render_turntable", **_common(size, views, seed, side), **made_by}
     return _image_set(drawn, categories, object_ids, kind, made_by)
 
@@ -168,17 +165,16 @@ def render_weak(
 
     def view_of(model: Model, category: str, name: int) -> _Placed:
         scale = random_scale(np.random.default_rng((name, 0, 2)), *scales)
-        grid = make_grid(model.mesh, side, kind, scale)
+        mesh = Mesh(scale * model.mesh.vertices, model.mesh.faces)
+        grid = voxelise(mesh, side, kind)
         generators = [np.random.default_rng((name, view, 1)) for view in range(views)]
-        vertices = scale * model.mesh.vertices
-        cameras = [_weak_camera(rng, _rotation(rng, viewpoints, category), vertices, size) for rng in generators]
+        cameras = [_weak_camera(rng, _rotation(rng, viewpoints, category), mesh.vertices, size) for rng in generators]
         return _Placed(scale, grid, cameras)
 
-    settings = RenderSettings(
-        (size, size), look=style.look, augment=style.augment, backgrounds=photos, photo_share=style.photo_share
-    )
-    drawn = _draw(entries, categories, object_ids, view_of, settings, views, seed, side)
-    made_by = {"scales": list(scales), "viewpoints": viewpoints, "photos": _text(photos), "style": asdict(style)}
+    folder = _opened(photos)
+    settings = RenderSettings((size, size), look=style.look, augment=style.augment, photo_share=style.photo_share)
+    drawn = _draw(entries, categories, object_ids, view_of, settings, folder, views, seed, side)
+    made_by = {"scales": list(scales), "viewpoints": viewpoints, "photos": _record(folder), "style": asdict(style)}
     made_by = {"function": "render_weak", **_common(size, views, seed, side), **made_by}
     return _image_set(drawn, categories, object_ids, kind, made_by)
 
@@ -245,6 +241,7 @@ def _draw(
     object_ids: Sequence[str],
     view_of: Callable[[Model, str, int], _Placed],
     settings: RenderSettings,
+    photos: Photos | None,
     views: int,
     seed: int,
     side: int,
@@ -255,7 +252,6 @@ def _draw(
         np.empty((n, size, size, 3), np.uint8), np.empty((n, size, size), np.uint8), np.empty((n, 3, 3), np.float32),
         np.empty((n, 3), np.float32), np.empty((n, 3, 3), np.float32), np.empty((count, side, side, side), bool),
     )  # fmt: skip
-    photos = None if settings.backgrounds is None else PhotoFolder(settings.backgrounds)
     library = ModelLibrary(entries, categories, capacity=_BATCH)
     for start in range(0, count, _BATCH):
         numbers = range(start, min(start + _BATCH, count))
@@ -302,5 +298,9 @@ def _common(size: int, views: int, seed: int, side: int) -> dict[str, Any]:
     return {"size": size, "views": views, "seed": seed, "side": side}
 
 
-def _text(folder: Path | None) -> str | None:
-    return None if folder is None else str(folder)
+def _opened(folder: Path | None) -> PhotoFolder | None:
+    return None if folder is None else PhotoFolder(folder)
+
+
+def _record(folder: PhotoFolder | None) -> dict[str, Any] | None:
+    return None if folder is None else folder.record()

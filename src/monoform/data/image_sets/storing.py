@@ -5,17 +5,16 @@ images.npy, masks.npy, R.npy, t.npy, K.npy, objects.npy, voxels.npy
 """
 
 import hashlib
+import io
 import json
 import os
-import secrets
-import shutil
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from monoform.errors import InputError, SchemaError
-from monoform.files.atomic import WriteError, printable_name, write_atomic
+from monoform.files.atomic import Content, printable_name, write_folder
 from monoform.interfaces import ImageSet
 from monoform.results import plain
 
@@ -46,29 +45,20 @@ def save_images(images: ImageSet, folder: Path) -> None:
     _check(arrays, images.object_ids, images.categories, images.voxel_kind, "the image set")
     if folder.exists() or folder.is_symlink():
         raise InputError(f"{printable_name(folder)}: is there already; choose another folder, or remove it")
-    beside = folder.parent / f".monoform-{secrets.token_hex(8)}.tmp"
-    try:
-        beside.mkdir()
-        files = {name: _write_array(beside / f"{name}.npy", array) for name, array in arrays.items()}
-        record = {
-            "format": FORMAT,
-            "schema_version": SCHEMA_VERSION,
-            "voxel_kind": images.voxel_kind,
-            "object_ids": list(images.object_ids),
-            "categories": list(images.categories),
-            "made_by": images.made_by,
-            "files": files,
-        }
-        text = json.dumps(plain(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-        write_atomic(beside / RECORD, text.encode("utf-8"))
-        os.rename(beside, folder)
-    except OSError as error:
-        if isinstance(error, WriteError):
-            raise
-        reason = (error.strerror or str(error)).lower()
-        raise WriteError(f"cannot write {printable_name(folder)}: {reason}; choose another folder") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    record: dict[str, Any] = {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "voxel_kind": images.voxel_kind,
+        "object_ids": list(images.object_ids),
+        "categories": list(images.categories),
+        "made_by": images.made_by,
+        "files": {},
+    }
+    contents: dict[str, Content] = {}
+    for name, array in arrays.items():
+        contents[f"{name}.npy"], record["files"][name] = _encode(array)
+    text = json.dumps(plain(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    write_folder(folder, {**contents, RECORD: text.encode("utf-8")})
 
 
 def load_images(folder: Path, *, verify: bool = True) -> ImageSet:
@@ -116,15 +106,20 @@ def _check(
         raise InputError(f"{name}: voxels of the kind '{kind}' with {sizes['q']} cells a side; {_MEND}")
 
 
-def _write_array(path: Path, array: np.ndarray) -> dict[str, Any]:
-    array = np.ascontiguousarray(array)
+def _encode(array: np.ndarray) -> tuple[Content, dict[str, Any]]:
+    """What writes an array as .npy, and its entry in the record. Nothing is copied, as the images of a set are many."""
+    array, header = np.ascontiguousarray(array), io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    start, values = header.getvalue(), array.reshape(-1).view(np.uint8).data
+    digest = hashlib.sha256(start)
+    digest.update(values)
 
     def write(file: BinaryIO) -> None:
-        np.lib.format.write_array(file, array, allow_pickle=False)
+        file.write(start)
+        file.write(values)
 
-    write_atomic(path, write)
-    digest = _digest(path)
-    return {"dtype": array.dtype.str, "shape": list(array.shape), "bytes": path.stat().st_size, "sha256": digest}
+    length = len(start) + array.nbytes
+    return write, {"dtype": array.dtype.str, "shape": list(array.shape), "bytes": length, "sha256": digest.hexdigest()}
 
 
 def _digest(path: Path) -> str:

@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 
 from monoform.data.bad_items import BadItems, emptiness
-from monoform.data.image_sets.cells import make_grid
 from monoform.data.samples import Item, Sample, Source
 from monoform.errors import InputError
 from monoform.interfaces import ImageSet
 from monoform.projection.kernels import coverage
+from monoform.voxels import voxelise
 
 Box = tuple[float, float, float]
 """Left, top and side of a square, in pixels."""
@@ -168,7 +168,7 @@ def _made_grid(item: Item, sample: Sample, side: int, kind: str, made: dict[byte
         )
     content = hashlib.sha256(sample.mesh.vertices.tobytes() + sample.mesh.faces.tobytes()).digest()
     if content not in made:
-        made[content] = make_grid(sample.mesh, side, kind)
+        made[content] = voxelise(sample.mesh, side, kind)
     return made[content]
 
 

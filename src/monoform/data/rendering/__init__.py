@@ -8,7 +8,8 @@ Image i of a seed is the same whatever the batch, the thread or the worker that 
 """
 
 from monoform.data.rendering.augment import CLEAN, AugmentSettings
-from monoform.data.rendering.drawing import RenderSettings, View, render_batch
+from monoform.data.rendering.backgrounds import PhotoFolder, PlainColour
+from monoform.data.rendering.drawing import RenderSettings, View, render_batch, sample_draws
 from monoform.data.rendering.models import Model, ModelLibrary, Recipe, prepare
 from monoform.data.rendering.poses import PRESETS, Camera, FixedViews, FreeViews
 from monoform.data.rendering.shading import LookSettings
@@ -24,6 +25,8 @@ __all__ = [
     "LookSettings",
     "Model",
     "ModelLibrary",
+    "PhotoFolder",
+    "PlainColour",
     "Recipe",
     "RenderSettings",
     "RenderedSource",
@@ -31,4 +34,5 @@ __all__ = [
     "View",
     "prepare",
     "render_batch",
+    "sample_draws",
 ]

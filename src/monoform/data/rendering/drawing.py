@@ -1,6 +1,6 @@
 """From models and seeds to images with depth, normals and masks: draws first, then the kernels, a batch over the threads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from monoform.data.rendering.augment import AugmentSettings, Damage, compress, sample_damage
-from monoform.data.rendering.backgrounds import PhotoFolder, paint_background
+from monoform.data.rendering.backgrounds import PhotoFolder, Photos, paint_background, sample_background
 from monoform.data.rendering.models import Model
 from monoform.data.rendering.poses import Camera, FixedViews, FreeViews, sample_camera
 from monoform.data.rendering.shading import Look, LookSettings, sample_look
 from monoform.errors import InputError
+from monoform.projection.drawing.records import ImageDraws, PhotoWindow, Scenery
 from monoform.projection.kernels import coverage, threads
 from monoform.projection.kernels.framing import project
 from monoform.projection.kernels.paint import compose, develop
@@ -66,7 +67,7 @@ def render_batch(
     settings: RenderSettings,
     *,
     categories: Sequence[str] | None = None,
-    photos: PhotoFolder | None = None,
+    photos: Photos | None = None,
     cameras: Sequence[Camera] | None = None,
 ) -> list[View]:
     """Draw one image of each model. An image depends on its own model, seed and settings alone.
@@ -74,27 +75,37 @@ def render_batch(
     seeds: (seed, index) of every image. categories: for view priors. photos: the folder of `settings.backgrounds`, opened by
     the caller so that it is read once; opened here where it is missing. cameras: given instead of drawn.
     """
-    if len(models) != len(seeds):
-        raise ValueError(f"{len(models)} models for {len(seeds)} seeds; give one an image")
-    if photos is None and settings.backgrounds is not None:
-        photos = PhotoFolder(settings.backgrounds)
+    photos, make_plan = _opened(settings, photos), _planner(models, seeds, settings, categories, cameras)
 
     def draw_span(start: int, stop: int) -> list[View]:
         scratch, views = _Scratch(*settings.size_hw), []
         # Python's code and the kernels push each other out of the caches: the draws of several images come first.
         for first in range(start, stop, AT_ONCE):
-            plans = []
-            for i in range(first, min(first + AT_ONCE, stop)):
-                category = categories[i] if categories is not None else ""
-                plans.append(
-                    _plan(models[i], seeds[i], settings, category, cameras[i] if cameras is not None else None)
-                )
+            plans = [make_plan(i) for i in range(first, min(first + AT_ONCE, stop))]
             drawn = [_draw(plan, settings, photos, scratch) for plan in plans]
             views += [_compressed(view, plan.damage.jpeg_quality) for view, plan in zip(drawn, plans, strict=True)]
         return views
 
     spans = threads.run([partial(draw_span, *span) for span in threads.spans(len(models))] if models else [])
     return [view for span in spans for view in span]
+
+
+def sample_draws(
+    models: Sequence[Model],
+    seeds: Sequence[tuple[int, int]],
+    settings: RenderSettings,
+    *,
+    categories: Sequence[str] | None = None,
+    photos: Photos | None = None,
+    cameras: Sequence[Camera] | None = None,
+) -> list[ImageDraws]:
+    """What `render_batch` draws at random for the same arguments, for `projection.drawing.views.draw_views` on any device."""
+    photos, make_plan = _opened(settings, photos), _planner(models, seeds, settings, categories, cameras)
+    draws = []
+    for plan in map(make_plan, range(len(models))):
+        background = sample_background(plan.rng, photos, settings.photo_share, settings.size_hw)
+        draws.append(_flat(plan, background, settings.size_hw))
+    return draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +128,35 @@ class _Scratch:
     """Arrays that one thread uses for one image after the other."""
 
     def __init__(self, h: int, w: int):
-        self.samples = s = 2 if max(h, w) <= FINE_BELOW else 1
+        self.samples = s = _samples(h, w)
         self.canvas, self.colour = np.empty((h, w, 3), np.float32), np.empty((h, w, 3), np.float32)
         self.face_id, self.barycentric = np.empty((h, w), np.int32), np.empty((h, w, 3), np.float32)
         self.hit = np.empty((h, w), np.int32)
         self.fine = np.empty((h * s, w * s), np.float32)
         self.fine_id = np.empty((h * s, w * s), np.int32) if s > 1 else self.face_id
+
+
+def _samples(h: int, w: int) -> int:
+    return 2 if max(h, w) <= FINE_BELOW else 1
+
+
+def _opened(settings: RenderSettings, photos: Photos | None) -> Photos | None:
+    return PhotoFolder(settings.backgrounds) if photos is None and settings.backgrounds is not None else photos
+
+
+def _planner(
+    models: Sequence[Model],
+    seeds: Sequence[tuple[int, int]],
+    settings: RenderSettings,
+    categories: Sequence[str] | None,
+    cameras: Sequence[Camera] | None,
+) -> Callable[[int], _Plan]:
+    """Makes the plan of an image by its number."""
+    if len(models) != len(seeds):
+        raise ValueError(f"{len(models)} models for {len(seeds)} seeds; give one an image")
+    given = [None] * len(models) if cameras is None else cameras
+    names = [""] * len(models) if categories is None else categories
+    return lambda i: _plan(models[i], seeds[i], settings, names[i], given[i])
 
 
 def _plan(model: Model, seed: tuple[int, int], settings: RenderSettings, category: str, camera: Camera | None) -> _Plan:
@@ -137,7 +171,7 @@ def _plan(model: Model, seed: tuple[int, int], settings: RenderSettings, categor
     return _Plan(model, camera, points, box, look, sample_damage(rng, settings.augment, box, settings.size_hw), rng)
 
 
-def _draw(plan: _Plan, settings: RenderSettings, photos: PhotoFolder | None, scratch: _Scratch) -> View:
+def _draw(plan: _Plan, settings: RenderSettings, photos: Photos | None, scratch: _Scratch) -> View:
     """One image before compression, on the calling thread alone."""
     h, w = settings.size_hw
     canvas, colour, damage = scratch.canvas, scratch.colour, plan.damage
@@ -151,6 +185,16 @@ def _draw(plan: _Plan, settings: RenderSettings, photos: PhotoFolder | None, scr
     (left, top), (right, bottom) = plan.box.tolist()
     truncated = left < 0.0 or top < 0.0 or right > w or bottom > h
     return View(image, mask, amodal, depth, normals, plan.camera, visible < 1.0 - OCCLUDED_FROM, truncated)
+
+
+def _flat(plan: _Plan, background: Scenery | PhotoWindow, size_hw: tuple[int, int]) -> ImageDraws:
+    model, camera, look, damage = plan.model, plan.camera, plan.look, plan.damage
+    return ImageDraws(
+        size_hw, _samples(*size_hw), camera.R, camera.t, camera.K, plan.points, plan.box, model.vertices,
+        model.mesh.faces, model.normals, model.colours, model.part, model.topology, model.solid, look.materials,
+        look.ambient, look.lights, background, damage.occluders, damage.blur, damage.gain, damage.offset, damage.noise,
+        damage.seed, damage.jpeg_quality,
+    )  # fmt: skip
 
 
 def _compressed(view: View, quality: int) -> View:
