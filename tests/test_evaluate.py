@@ -1,5 +1,6 @@
 """Protocols: a perfect method has a perfect table, known mistakes give known numbers, and nothing is left unsaid."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,18 +16,25 @@ from monoform.evaluate import (
     POOLED,
     Evaluation,
     Liao2019Protocol,
+    Views,
     Zhu2017Protocol,
     evaluate_liao2019,
     evaluate_reconstruction,
+    evaluate_training_shapes,
     evaluate_zhu2017,
     joined,
     posed_grid,
+    posed_side,
     true_posed,
 )
+from monoform.files.meshes import save_mesh
 from monoform.interfaces import ImageSet, Method, Prediction
-from monoform.metrics import HALF_TURN
+from monoform.meshes import box
+from monoform.metrics import HALF_TURN, voxel_iou
 from monoform.projection.rays import ray_silhouette
 from monoform.projection.voxel_max import voxel_max
+from monoform.reproduction.liao2019 import TRAINING_SHAPES, Task, training_shapes
+from monoform.reproduction.runs import Workshop
 from monoform.rotations import viewpoint_to_matrix
 
 PX = 64
@@ -163,6 +171,26 @@ def test_poses_flipped_by_a_half_turn_give_the_known_numbers(turntable):
         assert found[f"posed_iou.{shape}_shape.resolved_pose.fixed"] == 1
 
 
+def test_the_resolved_pose_is_the_nearer_of_the_two_however_far_off(turntable):
+    """An azimuth 120 degrees off is no flip, but its half-turn is 60 degrees off."""
+    azimuths = np.tile([0.0, 75.0, 180.0, 285.0], 3)
+    said, rows = replace(truth_of(turntable, PX), R=turns(azimuths + 120.0)), np.arange(12)
+    views = Views(said, turntable, rows, LIAO)
+    nearer = posed_grid(turntable.voxels[turntable.objects].astype(np.float32), turns(azimuths - 60.0), 48)
+    assert np.allclose(views.posed("true", "resolved"), nearer, atol=1e-3)
+    found = evaluate_liao2019(Oracle(said), turntable, None, LIAO)
+    assert values(found)["flipped"] == 0
+    assert "135" in found.protocol["flipped"]
+
+
+def test_pose_aware_grids_are_half_as_wide_again_with_cells_of_the_same_size(turntable):
+    assert [posed_side(side, LIAO) for side in (16, 30, 32, 64)] == [24, 44, 48, 96]
+    views = Views(truth_of(turntable, PX), turntable, np.arange(12), LIAO)
+    assert views.true_posed.shape == (12, 48, 48, 48)
+    cells = views.posed("true", "predicted").sum((1, 2, 3)) / turntable.voxels[turntable.objects].sum((1, 2, 3))
+    assert cells == pytest.approx(1, abs=0.01)
+
+
 def test_an_elevation_that_is_off_shows_as_such(turntable):
     said = replace(truth_of(turntable, PX), R=turns(np.tile([0.0, 75.0, 180.0, 285.0], 3), 37.0))
     found = values(evaluate_liao2019(Oracle(said), turntable, None, LIAO))
@@ -214,15 +242,103 @@ def test_macro_and_pooled_means_are_told_apart(turntable):
     assert (row[POOLED].images, row[POOLED].objects, row["chair"].objects) == (12, 3, 1)
 
 
+def test_the_macro_interval_is_that_of_the_categories_mean(turntable):
+    """One car, always right; two chairs, one of them never: the mean of both lies between a half and 1."""
+    other = replace(turntable, categories=("chair", "chair", "car"))
+    said = truth_of(other, PX)
+    voxels = said.voxels.copy()
+    voxels[:4] = 0
+    row = evaluate_liao2019(Oracle(replace(said, voxels=voxels)), other, None, LIAO).table["voxel_iou.fixed"]
+    assert (row["car"].low, row["car"].high) == (1, 1)
+    assert (row["chair"].low, row["chair"].high) == (0, 1)
+    assert (row[MACRO].low, row[MACRO].high) == (0.5, 1)
+
+
+def test_near_duplicates_are_drawn_together(turntable, weak):
+    """Of two alike cars one is never right: drawn each for itself they make an interval, drawn as one none."""
+    said = truth_of(turntable, PX)
+    voxels = said.voxels.copy()
+    voxels[:4] = 0
+    method, groups = Oracle(replace(said, voxels=voxels)), {"a": "one", "b": "one", "c": "two"}
+    apart, together = (evaluate_liao2019(method, turntable, None, LIAO, given) for given in (None, groups))
+    cells = [found.table["voxel_iou.fixed"]["car"] for found in (apart, together)]
+    assert [(cell.low, cell.high) for cell in cells] == [(0, 1), (0.5, 0.5)]
+    assert [cell.objects for cell in cells] == [2, 2]
+    assert apart.protocol["resampled"] == "objects"
+    assert together.protocol["resampled"] == "groups of near-duplicates (2)"
+    assert joined([together, together], LIAO).protocol["resampled"] == "groups of near-duplicates (4)"
+    with pytest.raises(InputError, match="object 'c'"):
+        evaluate_zhu2017(Oracle(truth_of(weak, 30)), weak, ZHU, {"a": "one", "b": "one"})
+
+
+# --- training shapes
+
+
+def shapes_of(grids: np.ndarray, categories: tuple[str, ...], images: ImageSet) -> ImageSet:
+    """A set with these shapes, an image each."""
+    rows = np.arange(len(grids))
+    ids = tuple(f"{category}-{row}" for category, row in zip(categories, rows))
+    per_image = {name: getattr(images, name)[rows] for name in ("images", "masks", "R", "t", "K")}
+    return replace(images, **per_image, objects=rows, voxels=grids, object_ids=ids, categories=categories)
+
+
+def test_the_mean_and_the_nearest_training_shape_are_those_counted_out(turntable):
+    rng = np.random.default_rng(3)
+    names = ("car", "car", "car", "car", "chair", "chair")
+    train, val = (shapes_of(rng.random((6, 8, 8, 8)) < share, names, turntable) for share in (0.4, 0.3))
+    test = replace(turntable, voxels=rng.random((3, 8, 8, 8)) < 0.35)
+    found = evaluate_training_shapes(train, test, val, LIAO)
+    for name, own in (("car", slice(0, 4)), ("chair", slice(4, 6))):
+        mean, tried = train.voxels[own].mean(0), np.arange(1, 100) / 100
+        ious = [voxel_iou(val.voxels[own], np.stack([mean >= cut] * len(val.voxels[own]))).mean() for cut in tried]
+        cut = found.protocol["tuned_thresholds"][name]
+        assert ious[round(100 * cut) - 1] == max(ious)
+        objects = np.flatnonzero(np.array(test.categories) == name)
+        row = found.table["voxel_iou.mean_shape"][name]
+        assert row.value == pytest.approx(np.mean([voxel_iou(test.voxels[k], mean >= cut) for k in objects]))
+        nearest = [max(voxel_iou(test.voxels[k], shape) for shape in train.voxels[own]) for k in objects]
+        assert found.table["voxel_iou.nearest_shape"][name].value == pytest.approx(np.mean(nearest))
+    assert found.table["voxel_iou.nearest_shape"][POOLED].images == 12
+
+
+def test_training_shapes_that_cannot_be_compared_are_named(turntable):
+    only = replace(turntable, categories=("car", "car", "car"))
+    bare = replace(turntable, voxel_kind="", voxels=np.zeros((3, 0, 0, 0), bool))
+    small = replace(turntable, voxels=turntable.voxels[:, 1:, 1:, 1:])
+    for train, said in ((only, "no chair in the training set"), (bare, "masks alone"), (small, "make them alike")):
+        with pytest.raises(InputError, match=said):
+            evaluate_training_shapes(train, turntable, turntable, LIAO)
+
+
+def test_a_reproduction_compares_with_training_shapes_and_draws_near_duplicates_together(tmp_path):
+    listed = []
+    for number, split in enumerate(("train", "test", "test")):
+        save_mesh(box((1.0, 0.5 + 0.1 * number, 2.0)), tmp_path / f"{number}.glb")
+        model = {"id": f"car/{number}", "file": f"{number}.glb", "category": "car", "suggested_split": split}
+        listed.append({**model, "group": f"car/{min(number, 1)}"})
+    (tmp_path / "manifest.json").write_text(json.dumps({"models": listed}))
+    shop = Workshop(tmp_path / "out", "cpu", lambda line: None, None, {}, {})
+    found = training_shapes(Task("smoke", ("car",), models=tmp_path), shop)
+    assert found["procedural, test"].protocol["resampled"] == "objects"
+    assert found["real models, test"].protocol["resampled"] == "groups of near-duplicates (1)"
+    for evaluation in found.values():
+        assert {quantity for _, quantity in TRAINING_SHAPES} == set(evaluation.table)
+
+
 def test_what_cannot_be_measured_is_refused(turntable, weak):
     said = truth_of(turntable, PX)
     with pytest.raises(InputError, match="use the protocol zhu2017"):
         evaluate_liao2019(Oracle(replace(said, t=0 * said.t)), turntable, None, LIAO)
+    with pytest.raises(InputError, match="gives no mask, which this protocol needs; use the protocol zhu2017"):
+        evaluate_liao2019(Oracle(replace(said, mask=np.full_like(said.mask, np.nan))), turntable, None, LIAO)
     half_nan = said.R.copy()
     half_nan[3] = np.nan
-    for name, broken in (("R", half_nan), ("voxels", np.full_like(said.voxels, np.nan))):
+    for name, broken in (("R", half_nan), ("voxels", np.where(said.voxels > 0, np.nan, said.voxels))):
         with pytest.raises(NumericError, match=f"NaN or infinity in '{name}'"):
             evaluate_liao2019(Oracle(replace(said, **{name: broken})), turntable, None, LIAO)
+    nothing = {name: np.full_like(getattr(said, name), np.nan) for name in ("voxels", "posed")}
+    with pytest.raises(NumericError, match="diverged"):
+        evaluate_liao2019(Oracle(replace(said, **nothing)), turntable, None, LIAO)
     with pytest.raises(InputError, match="32 cells a side, the method's 30"):
         evaluate_liao2019(Oracle(truth_of(weak, 30)), turntable, None, LIAO)
     with pytest.raises(InputError, match="no images"):

@@ -16,6 +16,7 @@ from monoform.data.image_sets import render_turntable, render_weak, shapes_for, 
 from monoform.errors import InputError
 from monoform.interfaces import ImageSet, Method, Stage
 from monoform.methods import METHODS
+from monoform.methods.image_tensors import area_mean, small_masks
 from monoform.training import TrainSettings, train
 
 NAMES = sorted(METHODS)
@@ -210,6 +211,26 @@ def test_resumed_training_ends_where_an_unbroken_one_does(name, images, tmp_path
     stopped = run("stopped", listener=StopAfter(3))
     assert any(not torch.equal(value, stopped[key]) for key, value in unbroken.items())
     assert_equal_weights(unbroken, run("stopped", resume=True))
+
+
+def test_losses_are_near_in_mixed_precision(name, images):
+    losses = []
+    for mixed in (False, True):
+        stage, update = first_stage(smoke(name).build(), images), PlainUpdate()
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            stage.step(0, stage.batch(np.random.default_rng(0)), update)
+        losses.append(update.losses)
+    assert losses[1] == pytest.approx(losses[0], rel=0.05, abs=0.02)
+    assert losses[1] != losses[0]
+
+
+def test_area_means_are_exact_where_sides_do_not_divide():
+    picture = np.random.default_rng(0).integers(0, 256, (2, 6, 6), np.uint8)
+    counted = np.kron(picture, np.ones((1, 2, 2))).reshape(2, 4, 3, 4, 3).mean((2, 4))
+    np.testing.assert_allclose(area_mean(picture, 4), counted, rtol=1e-5)
+    assert np.array_equal(small_masks(picture, 4), counted >= 127.5)
+    np.testing.assert_allclose(area_mean(picture, 12), np.kron(picture, np.ones((1, 2, 2))), rtol=1e-6)
 
 
 def test_images_that_cannot_be_used_are_refused(name):

@@ -46,7 +46,10 @@ class Oracle(nn.Module):
     def __init__(self, images: ImageSet, said: Prediction):
         super().__init__()
         self.rows = {image.tobytes(): row for row, image in enumerate(images.images)}
-        self.said = said
+        self.config, self.said = None, said
+
+    def stages(self, train: ImageSet, val: ImageSet, natural: ImageSet | None = None):
+        yield from ()
 
     def predict(self, images: torch.Tensor) -> Prediction:
         pixels = (images.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
@@ -200,6 +203,45 @@ def test_a_stopped_training_goes_on_and_its_hours_add_up(workshop, monkeypatch):
     assert json.loads(summary.read_text())["hours"] == pytest.approx(1.0)
 
 
+def test_other_shapes_make_another_run_and_the_same_shapes_the_same(workshop, monkeypatch):
+    begun = []
+
+    def stopped(stages, run, settings, *, model, describe, listener):
+        begun.append(run.name)
+        raise runs.Stopped("interrupted")
+
+    monkeypatch.setattr(runs, "train", stopped)
+    for first in (50, 60, 50):
+        entries, _ = shapes_for("car", 2, first)
+        images = workshop.image_set(
+            f"cars-{first}",
+            {},
+            lambda e=entries: render_turntable(e, ["car"] * 2, ["a", "b"], size=32, views=1, seed=0),
+        )
+        with pytest.raises(runs.Stopped):
+            workshop.trained(
+                "x", "self_consistency", liao2019.SMOKE, lambda m: iter(()), sets={"train": images}, seed=0
+            )
+    assert begun[0] == begun[2] != begun[1]
+    with pytest.raises(InputError, match="the validation set: 2 of its 2 objects"):
+        workshop.trained(
+            "x", "self_consistency", liao2019.SMOKE, lambda m: iter(()), sets={"train": images, "val": images}, seed=0
+        )
+
+
+def test_a_group_in_two_splits_of_real_models_is_refused(tmp_path):
+    for name in "ab":
+        save_mesh(box((1.0, 0.5, 2.0)), tmp_path / f"{name}.glb")
+    listed = [{"file": f"{n}.glb", "category": "car", "group": "g7", "suggested_split": s}
+              for n, s in (("a", "train"), ("b", "test"))]  # fmt: skip
+    (tmp_path / "manifest.json").write_text(json.dumps({"models": listed}))
+    with pytest.raises(InputError, match="the group 'g7' is in the splits train and test"):
+        paper_data.real_models(tmp_path, "car", "train")
+    listed[1]["suggested_split"] = "train"
+    (tmp_path / "manifest.json").write_text(json.dumps({"models": listed}))
+    assert len(paper_data.real_models(tmp_path, "car", "train").load()[1]) == 2
+
+
 def test_the_last_stage_is_the_one_on_natural_images():
     class Named:
         def __init__(self, name: str):
@@ -280,6 +322,7 @@ def test_zhus_table_2_for_two_seeds(out):
         ({"scale": "huge"}, "no scale 'huge'"),
         ({"seeds": [1, 1]}, "seeds"),
         ({"seeds": []}, "seeds"),
+        ({"categories": ["chair", "car", "chair"]}, "'chair' is given twice"),
         ({"photos": Path("photos")}, "go with zhu2017"),
     ],
 )
@@ -314,7 +357,7 @@ def test_the_page_cites_the_paper_and_marks_whose_numbers_are_whose(tmp_path):
 
 
 def test_several_seeds_have_their_mean():
-    cells = {seed: {"car": Cell(value, 0, 1, 4, 2)} for seed, value in ((0, 0.25), (3, 0.75))}
+    cells = {seed: {"car": Cell(value, 0.0, 1.0, 4, 2)} for seed, value in ((0, 0.25), (3, 0.75))}
     rows = tables.measured_rows("IoU", "set", cells)
     assert [row.label for row in rows] == ["IoU, seed 0", "IoU, seed 3", "IoU, mean of 2 seeds"]
     assert rows[-1].values == {"car": 0.5}
@@ -393,13 +436,18 @@ def test_evaluate_measures_a_run_and_keeps_the_numbers_of_each_image(out, tmp_pa
         path for path in (out / "runs").iterdir() if path.name.startswith("liao2019-smoke-car-0") and path.is_dir()
     )
     place = next(path for path in (out / "sets").iterdir() if "procedural-car-test" in path.name)
-    config = evaluate_command.Evaluate(run, "liao2019", place, val=place, out=tmp_path / "found.json")
+    val = next(path for path in (out / "sets").iterdir() if "procedural-car-val" in path.name)
+    config = evaluate_command.Evaluate(run, "liao2019", place, val=val, out=tmp_path / "found.json")
     assert evaluate_command.run(config) == OK
     printed = capsys.readouterr().out
     for said in ("threshold: 0.5", "tuned_thresholds: {'car'", "voxel_iou.tuned", "macro", "pooled"):
         assert said in printed
     found = json.loads((tmp_path / "found.json").read_text())
     assert len(found["images"]["voxel_iou.fixed"]) == len(load_images(place))
+    with pytest.raises(InputError, match="are in the --val set too"):
+        evaluate_command.run(replace(config, val=place))
+    with pytest.raises(InputError, match="are in the run's val set too"):
+        evaluate_command.run(replace(config, data=val, val=None))
     with pytest.raises(UsageError, match="no threshold to tune"):
         evaluate_command.run(replace(config, protocol="zhu2017"))
 

@@ -13,7 +13,7 @@ from monoform.methods.reprojection import LAPTOP, SMOKE, SYSTEMS, Config, Reproj
 from monoform.methods.reprojection import poses as posing
 from monoform.methods.reprojection.inference import placed_best, placed_mixture
 from monoform.methods.reprojection.pose_aware import reprojection_loss
-from monoform.methods.reprojection.shapes import divergence, posterior
+from monoform.methods.reprojection.shapes import divergence, posterior, tell_apart
 from monoform.projection.voxel_max import voxel_max
 from monoform.rotations import axis_rotation, limit_twist, rotation_angle, twist_to_matrix, viewpoint_to_matrix
 
@@ -182,13 +182,102 @@ def test_a_mirrored_row_is_still_true(train):
     assert all(torch.equal(twice[name], x) for name, x in rows.pick_rendered(train, np.arange(8)).items())
 
 
-def test_natural_rows_are_held_back(train):
+def test_natural_objects_are_held_back_with_all_their_rows(train):
     natural = natural_of(train)
     natural = replace(
-        natural, images=np.arange(24, dtype=np.uint8)[:, None, None, None] + np.zeros_like(natural.images)
+        natural,
+        images=np.arange(24, dtype=np.uint8)[:, None, None, None] + np.zeros_like(natural.images),
+        objects=np.arange(24) // 2,
     )
+    assert rows.held_back(natural).tolist() == [0, 1, 20, 21]
     drawn = rows.draw_natural(natural, 200, np.random.default_rng(0))["image"][:, 0, 0, 0] * 255
-    assert not set(drawn.round().int().tolist()) & set(rows.held_back(natural).tolist())
+    assert set(drawn.round().int().tolist()) == set(range(24)) - {0, 1, 20, 21}
+
+
+def test_masks_are_the_covered_share_of_each_cell(train):
+    """64 px on 30 cells: by counting on a grid that both sides divide."""
+    found = rows.pick(train, np.arange(3))["mask"]
+    fine = np.kron(train.masks[:3].astype(np.float64) / 255, np.ones((1, 15, 15)))
+    counted = fine.reshape(3, 30, 32, 30, 32).mean((2, 4))
+    assert torch.allclose(found.double(), torch.from_numpy(counted), atol=1e-6)
+
+
+def test_half_of_a_fine_tuning_batch_is_rendered_with_its_own_truth(train, val):
+    """White stands for natural; the labels belong to the images that are not white."""
+    natural = natural_of(replace(train, images=np.full_like(train.images, 255)))
+    *_, tuning = replace(SMOKE, batch_size=8, mirrored=0.0).build().stages(train, val, natural)
+    batch = tuning.batch(np.random.default_rng(0))
+    white = batch["image"].flatten(1).min(1).values == 1
+    assert white.tolist() == [False] * 4 + [True] * 4
+    assert len(batch["voxels"]) == len(batch["R"]) == len(batch["t"]) == 4
+    seen = voxel_max(batch["voxels"], batch["R"], batch["t"])
+    assert float((seen - batch["mask"][:4]).abs().mean()) < 0.03
+
+
+class Critic(torch.nn.Module):
+    """Judges every shape alike."""
+
+    def __init__(self, verdict: float):
+        super().__init__()
+        self.verdict = torch.nn.Parameter(torch.tensor(verdict))
+
+    def forward(self, voxels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.verdict.expand(len(voxels)), voxels.flatten(1)[:, :9]
+
+
+def test_the_critic_calls_real_what_is_real():
+    class Judge(torch.nn.Module):
+        def forward(self, voxels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return 6 * voxels.flatten(1).mean(1) - 3, voxels
+
+    loss, right = tell_apart(Judge(), torch.ones(2, 4, 4, 4), torch.zeros(3, 4, 4, 4))
+    assert float(loss) == pytest.approx(2 * math.log1p(math.exp(-3)), rel=1e-5)
+    assert float(right) == 1
+
+
+def test_the_generator_gains_where_its_shapes_pass_for_real(train, val):
+    found = []
+    for verdict in (3.0, -3.0):
+        method = replace(SMOKE, system="3D-VAE-GAN").build()
+        method.networks["discriminator"] = Critic(verdict)
+        (stage,) = method.stages(train, val)
+        found.append(float(stage.step(0, stage.batch(np.random.default_rng(0)), Update())["adversarial"]))
+    assert found == pytest.approx([math.log1p(math.exp(-3)), math.log1p(math.exp(3))], rel=1e-2)
+
+
+def test_the_autoencoder_is_fixed_while_styles_are_regressed(train, val):
+    method = replace(SMOKE, system="TL").build().train()
+    _, style, _ = method.stages(train, val)
+    before = {name: x.clone() for name, x in method.state_dict().items()}
+    style.step(0, style.batch(np.random.default_rng(0)), Update())
+    changed = {name.split(".")[1] for name, x in method.state_dict().items() if not torch.equal(x, before[name])}
+    assert changed == {"style"}
+
+
+class Recorder(Update):
+    """Keeps the losses."""
+
+    def __init__(self):
+        self.losses = []
+
+    def __call__(self, loss, optimizer, *, keep_graph=False):
+        self.losses.append(loss.detach())
+        with torch.autocast("cpu", enabled=False):
+            return super().__call__(loss, optimizer, keep_graph=keep_graph)
+
+
+@pytest.mark.parametrize("system", ["p-TL", "p-3D-VAE-GAN"])
+def test_losses_are_in_single_precision_where_networks_are_not(system, train, val):
+    found = []
+    for mixed in (False, True):
+        method, update = replace(SMOKE, system=system).build(), Recorder()
+        for stage in method.stages(train, val, natural_of(train)):
+            torch.manual_seed(0)
+            with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+                stage.step(0, stage.batch(np.random.default_rng(0)), update)
+        assert {loss.dtype for loss in update.losses} == {torch.float32}
+        found.append(torch.stack(update.losses))
+    assert torch.allclose(*found, rtol=0.1, atol=0.05)
 
 
 # --- systems -------------------------------------------------------------------------------------------------------
@@ -224,11 +313,19 @@ def test_every_system_trains_validates_and_predicts(system, train, val):
     assert picture.dtype == np.uint8
     found = method.predict(torch.rand(2, 3, 64, 64))
     assert found.voxels.shape == found.posed.shape == (2, 30, 30, 30)
-    assert found.mask.shape == (2, 64, 64)
+    assert found.mask.shape == (2, 30, 30)
     coupled = system.startswith("coupled")
     assert np.isfinite(found.posed if coupled else found.voxels).all()
     assert np.isnan(found.voxels).all() == coupled
     assert np.isnan(found.R).all() == (coupled or system in ("TL", "3D-VAE-GAN"))
+
+
+def test_the_predicted_mask_is_equation_3_of_the_predicted_shape_and_pose(val):
+    method = replace(SMOKE, placing="best").build()
+    found = method.predict(torch.from_numpy(val.images).permute(0, 3, 1, 2).float() / 255)
+    seen = voxel_max(*(torch.from_numpy(x) for x in (found.voxels, found.R, found.t)))
+    assert np.allclose(found.mask, seen.numpy(), atol=1e-5)
+    assert np.allclose(found.mask, found.posed.max(1), atol=1e-5)
 
 
 def test_the_stages_of_each_system(train, val):
@@ -285,6 +382,15 @@ def test_the_pose_is_learnt(train):
         ({"image_size": 32}, "at least 64"),
         ({"mirrored": 2.0}, "share"),
         ({"batch_size": 2}, "at least 4"),
+        ({"anchors": 0}, "anchors is 0; give at least 1"),
+        ({"shape_steps": -3}, "shape_steps"),
+        ({"pose_steps": 0}, "pose_steps"),
+        ({"tune_steps": -1}, "tune_steps"),
+        ({"rate": math.nan}, "rate is nan"),
+        ({"tune_rate": 0.0}, "above 0"),
+        ({"kl_weight": -1.0}, "kl_weight"),
+        ({"categories": ()}, "categories"),
+        ({"seed": -1}, "seed"),
     ],
 )
 def test_settings_that_cannot_be(change, says):
@@ -292,11 +398,22 @@ def test_settings_that_cannot_be(change, says):
         replace(Config(), **change)
 
 
+@pytest.mark.parametrize("name", ["placing", "rotation_loss"])
+def test_choices_that_there_are_not(name):
+    config = replace(SMOKE)
+    object.__setattr__(config, name, "worst")
+    with pytest.raises(InputError, match=f"no {name} 'worst'; give one of"):
+        config.__post_init__()
+
+
 def test_sets_that_do_not_fit_are_refused(train, val):
     with pytest.raises(InputError, match="make them alike"):
         next(replace(SMOKE, image_size=96).build().stages(train, val))
     with pytest.raises(InputError, match="voxels of side 0"):
         next(SMOKE.build().stages(natural_of(train), val))
+    one = replace(natural_of(train), objects=np.zeros(24, np.int64))
+    with pytest.raises(InputError, match="show one object"):
+        next(SMOKE.build().stages(train, val, one))
     with pytest.raises(InputError, match="give \\(b, 3, 64, 64\\)"):
         SMOKE.build().predict(torch.zeros(2, 3, 32, 32))
 
@@ -304,5 +421,7 @@ def test_sets_that_do_not_fit_are_refused(train, val):
 def test_an_unknown_system_is_refused():
     config = replace(SMOKE)
     object.__setattr__(config, "system", "p-GAN")  # as from a file: the signature would not take it
+    with pytest.raises(InputError, match="no system 'p-GAN'; give one of p-TL"):
+        config.__post_init__()
     with pytest.raises(InputError, match="no system 'p-GAN'; give one of p-TL"):
         Reprojection(config)

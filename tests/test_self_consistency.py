@@ -64,6 +64,24 @@ def test_divergence_is_that_of_normal_distributions():
     torch.testing.assert_close(liao.divergence(mean, log_variance), expected)
 
 
+def test_every_loss_has_its_weight_and_single_precision(chairs):
+    method = SMALL.build()
+    stage = next(method.stages(chairs, chairs))
+    batch = stage.batch(np.random.default_rng(0))
+    output = method.network.train()(batch["image"])
+    config = replace(SMALL, lambda_kl=0.5, lambda_choice=0.25)
+    torch.manual_seed(0)
+    found = liao.weighted_losses(output, batch, config)
+    torch.manual_seed(0)
+    consistency, choice = liao.pose_loss(output.angles, batch["voxels"], batch["mask"], config)
+    torch.testing.assert_close(found["kl"], 0.5 * liao.divergence(output.shape_mean, output.shape_log_variance))
+    torch.testing.assert_close(found["choice"], 0.25 * choice)
+    torch.testing.assert_close(found["consistency"], consistency)
+    torch.testing.assert_close(found["voxels"], liao.voxel_loss(output.voxel_logits, batch["voxels"], 3.0))
+    coarse = output._replace(**{name: getattr(output, name).bfloat16() for name in output._fields[:4]})
+    assert {x.dtype for x in liao.weighted_losses(coarse, batch, config).values()} == {torch.float32}
+
+
 def test_consistency_is_equation_4_ray_by_ray(chairs):
     """Eq. 4 as printed: m q_pen + (1 - m) sum of q(i), with the corrected probabilities."""
     voxels, R, size = torch.from_numpy(chairs.voxels[:1]).float(), rotation(40.0), 12
@@ -182,6 +200,13 @@ def test_score_does_not_depend_on_true_rotations(chairs):
     assert one["rotation_error_deg"] != other["rotation_error_deg"]
 
 
+def test_score_is_of_shape_and_projection(chairs, monkeypatch):
+    stage = next(SMALL.build().stages(chairs, chairs))
+    known = {"voxel_iou": np.array([0.25, 0.5]), "projection_iou": np.array([0.5, 1.0]), "mask_iou": np.ones(2)}
+    monkeypatch.setattr(stage, "_validate", lambda rows: known)
+    assert stage.validate()["score"] == 0.375 + 0.75
+
+
 # --- network and training ------------------------------------------------------------------------------------------
 
 
@@ -233,6 +258,45 @@ def test_picture_shows_images_beside_predictions(chairs):
     assert picture.dtype == np.uint8
     assert picture.shape == (2 * (112 + 26), 8 * 112, 3)
     assert picture[:112, :112].max() > 200  # the white ground of the first image
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"mask_size": 47}, "multiple of 8"),
+        ({"voxel_side": 30}, "power of two"),
+        ({"voxel_side": 2}, "power of two"),
+        ({"hypotheses": 0}, "hypotheses is 0; give at least 1"),
+        ({"width": 0}, "width"),
+        ({"image_size": 8}, "image_size"),
+        ({"steps": 0}, "steps"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"validation_images": 0}, "validation_images"),
+        ({"learning_rate": math.nan}, "learning_rate is nan; give a number above 0"),
+        ({"last_learning_rate": -1.0}, "last_learning_rate"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"lambda_kl": -0.1}, "lambda_kl"),
+        ({"lambda_ray": math.inf}, "lambda_ray"),
+        ({"mask_growth": -1}, "mask_growth"),
+        ({"explored": 1.5}, "share from 0 to 1"),
+        ({"low_elevation_deg": 70.0}, "low < high"),
+        ({"high_elevation_deg": 91.0}, "low < high"),
+        ({"distance": 1.0}, "distance"),
+        ({"categories": ()}, "categories"),
+        ({"categories": ("car", "car")}, "differ"),
+    ],
+)
+def test_settings_that_cannot_be_are_named_when_they_are_made(change, words):
+    with pytest.raises(InputError, match=words):
+        replace(liao.Config(), **change)
+
+
+@pytest.mark.parametrize(("name", "value"), [("depth", 20), ("pose", "some")])
+def test_choices_that_there_are_not(name, value):
+    config = replace(SMALL)
+    object.__setattr__(config, name, value)  # as from a file: the signature would not take it
+    with pytest.raises(InputError, match=f"no {name} {value!r}; give one of"):
+        config.__post_init__()
 
 
 @pytest.mark.parametrize(

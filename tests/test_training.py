@@ -35,20 +35,21 @@ from training_cases import Reconstruct, Toy, fit, kept_bytes, stopping
 TOTAL = sum(training_cases.STEPS)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was never stopped."""
-    run = tmp_path_factory.mktemp("whole")
-    fit(run)
-    return run
-
-
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
+    """For `whole` too: sums over two threads round otherwise than over one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def whole(_one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never stopped."""
+    run = tmp_path_factory.mktemp("whole")
+    fit(run)
+    return run
 
 
 class Heard:
@@ -173,6 +174,8 @@ def test_the_last_two_the_best_and_the_ends_are_kept(tmp_path: Path) -> None:
     kept = load_weights(tmp_path / "model")[0]["model"]
     assert all((kept[name] == best[name]).all() for name in kept)
     assert any((kept[name] != last[name]).any() for name in kept)
+    trained = load_weights(tmp_path / "model")[1]["trained"]
+    assert trained == {"steps": 7, "scores": {"score": -1.0}, "best_score": -1.0}, "the scores are those of the weights"
 
 
 def resumed(run: Path) -> Heard:
@@ -290,6 +293,15 @@ def test_too_many_in_a_row_stop_and_keep_the_batch(tmp_path: Path) -> None:
     assert listed(tmp_path)[-1] == 6
 
 
+def test_a_stage_whose_every_step_was_left_out_is_not_trained(tmp_path: Path) -> None:
+    toy = Toy()
+    stage = Faulty(toy, 4)
+    stage.bad = tuple(range(4))
+    with pytest.raises(NumericError, match="not finite in 4 steps in a row"):
+        fit(tmp_path, iter([stage]), toy, max_bad_steps=25)
+    assert not (tmp_path / "model").exists()
+
+
 def test_an_error_of_a_batch_comes_through(tmp_path: Path) -> None:
     class Broken(Reconstruct):
         def batch(self, rng: np.random.Generator) -> Mapping[str, Tensor]:
@@ -363,15 +375,18 @@ def test_settings_that_cannot_be_meant(tmp_path: Path, changes: dict, words: str
 # --- several processes -------------------------------------------------------------------------------------------
 
 
-def together(run: Path, *options: str) -> list[int]:
-    """Exit codes of two processes that train together."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+def together(run: Path, *options: str) -> list[int]:
+    """Exit codes of two processes that train together."""
     base = {
         **os.environ,
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "MASTER_PORT": str(free_port()),
         "WORLD_SIZE": "2",
         "OMP_NUM_THREADS": "1",
     }
@@ -391,6 +406,19 @@ def test_two_processes_equal_one_with_both_batches_and_stop_together(tmp_path: P
     for name, array in one.items():
         np.testing.assert_allclose(two[name], array, atol=2e-6)
     assert max(float(np.abs(half[name] - one[name]).max()) for name in one) > 1e-3
+
+
+def test_two_processes_have_one_network_also_in_evaluation_and_one_tells_of_a_refusal(tmp_path: Path) -> None:
+    """Running means are those of each process's own batches, unless they are shared."""
+    assert together(tmp_path, "--again", str(free_port())) == [0, 0]
+    first, second = (np.load(tmp_path / f"rank-{rank}.npz") for rank in (0, 1))
+    assert "encoder.1.running_mean" in first
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+    first, second = ((tmp_path / f"rank-{rank}.txt").read_text() for rank in (0, 1))
+    assert first.startswith("InputError: ")
+    assert "holds a run already" in first
+    assert second.startswith("OtherProcessError: ")
 
 
 # --- configs and methods -----------------------------------------------------------------------------------------
@@ -467,10 +495,17 @@ def test_a_method_saved_is_the_method_loaded(tmp_path: Path) -> None:
 def test_a_run_gives_its_best_model_finished_or_not(tmp_path: Path) -> None:
     ToyConfig().build().fit(tmp_path)
     best = load_weights(tmp_path / "checkpoints" / "step-00000003")[0]["model"]["layer.weight"]
+    assert str(checkpoints.load_with_weights(tmp_path)[1]) == str(tmp_path / "model")
     for folder in (tmp_path, tmp_path / "model", tmp_path / "checkpoints" / "step-00000003"):
+        assert checkpoints.load_with_weights(folder)[1].finished
         np.testing.assert_array_equal(checkpoints.load_method(folder).layer.weight.detach().numpy(), best)  # type: ignore[attr-defined]
     (tmp_path / "model" / "manifest.json").unlink()
     np.testing.assert_array_equal(checkpoints.load_method(tmp_path).layer.weight.detach().numpy(), best)  # type: ignore[attr-defined]
+    weights = checkpoints.load_with_weights(tmp_path)[1]
+    assert not weights.finished
+    assert str(weights).endswith(
+        "step-00000003, a checkpoint after step 3 of the stage reconstruct (3 steps in all); the run is not finished"
+    )
     (tmp_path / "checkpoints" / "step-00000008" / "record.json").write_bytes(b"")
     with pytest.warns(UserWarning, match="step-00000008.*taking the checkpoint before"):
         checkpoints.load_method(tmp_path)

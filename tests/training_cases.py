@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from monoform.errors import InputError
 from monoform.interfaces import Stage, Update
-from monoform.training import TrainReport, TrainSettings, train
+from monoform.training import OtherProcessError, TrainReport, TrainSettings, train
 
 STEPS = (6, 8)
 """Of the two stages."""
@@ -158,6 +159,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=0.0, help="how long each validation takes")
     parser.add_argument("--stop-after", type=int, default=0, help="the step that sends SIGTERM to process --rank")
     parser.add_argument("--rank", default="0")
+    parser.add_argument("--again", default="", help="port to meet at for the same training, which is refused")
     options = parser.parse_args()
     torch.set_num_threads(1)
     toy = Toy(plain=options.plain)
@@ -165,6 +167,14 @@ def main() -> int:
     if options.stop_after and os.environ.get("RANK", "0") == options.rank:
         stages = stopping(stages, options.stop_after)
     report = fit(options.run, slowed(stages, options.seconds), toy, resume=options.resume)
+    if options.again:
+        left = options.run / f"rank-{os.environ['RANK']}"
+        np.savez(f"{left}.npz", **{name: tensor.numpy() for name, tensor in toy.state_dict().items()})
+        os.environ["MASTER_PORT"] = options.again
+        try:
+            fit(options.run)
+        except (InputError, OtherProcessError) as error:
+            left.with_suffix(".txt").write_text(f"{type(error).__name__}: {error}")
     return {"trained": 0, "interrupted": 130, "terminated": 143}[report.status]
 
 

@@ -9,7 +9,7 @@ import types
 import typing
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,9 +20,39 @@ from monoform.files.atomic import printable_name
 from monoform.files.weights import MANIFEST, load_weights, save_weights
 from monoform.interfaces import Method
 from monoform.training.processes import choose_device
-from monoform.training.saving import CHECKPOINTS, MODEL, folder_of, listed, load_model, model_arrays, read_position
+from monoform.training.saving import (
+    CHECKPOINTS,
+    MODEL,
+    TRAINING,
+    folder_of,
+    listed,
+    load_model,
+    model_arrays,
+    read_position,
+)
 
 MODEL_FOLDER = "model"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Which weights were taken of those that a folder offers."""
+
+    folder: Path
+    """Where they lie."""
+    record: dict[str, Any]
+    """What is remembered of them: method, config, data, and of a run's own what it has seen."""
+    finished: bool
+    """False where a run's folder was given whose training has not ended."""
+
+    def __str__(self) -> str:
+        """In words, for a message."""
+        place = printable_name(self.folder)
+        if TRAINING not in self.record:
+            return place
+        at = read_position(self.folder)
+        when = f"{place}, a checkpoint after step {at.step} of the stage {at.name} ({at.total} steps in all)"
+        return when if self.finished else f"{when}; the run is not finished"
 
 
 def describe_method(name: str, config: Any) -> dict[str, Any]:
@@ -36,7 +66,12 @@ def save_method(method: Method, name: str, folder: str | os.PathLike[str]) -> No
 
 
 def load_method(folder: str | os.PathLike[str], device: str = "cpu") -> Method:
-    """The method in a folder of weights or in a run's folder, on `device`, in evaluation mode.
+    """The method in a folder of weights or in a run's folder, on `device`, in evaluation mode; see `load_with_weights`."""
+    return load_with_weights(folder, device)[0]
+
+
+def load_with_weights(folder: str | os.PathLike[str], device: str = "cpu") -> tuple[Method, Weights]:
+    """The method in a folder of weights or in a run's folder, on `device`, in evaluation mode, and which weights it has.
 
     Of a run, its model/ if it has finished, else the checkpoint with the best score, else the last; a checkpoint that cannot
     be read is warned of, and the one before is taken. Raises InputError for what cannot be read or does not fit (unknown
@@ -45,26 +80,26 @@ def load_method(folder: str | os.PathLike[str], device: str = "cpu") -> Method:
     target = choose_device(device)
     path = Path(folder)
     if (path / MANIFEST).is_file() or not (path / CHECKPOINTS).is_dir():
-        return _load(path, str(target))
+        return _load(path, str(target), finished=True)
     if (path / MODEL_FOLDER / MANIFEST).is_file():
-        return _load(path / MODEL_FOLDER, str(target))
+        return _load(path / MODEL_FOLDER, str(target), finished=True)
     for total in reversed(listed(path)):
         try:
             best = read_position(folder_of(path, total)).best_total
-            return _load(folder_of(path, total if best is None else best), str(target))
+            return _load(folder_of(path, total if best is None else best), str(target), finished=False)
         except InputError as error:
             warnings.warn(f"{error}; taking the checkpoint before", stacklevel=2)
     raise InputError(f"{printable_name(path)}: has no model and no checkpoint that can be read; train it first")
 
 
-def _load(folder: Path, device: str) -> Method:
+def _load(folder: Path, device: str, *, finished: bool) -> tuple[Method, Weights]:
     files, record = load_weights(folder)
     if MODEL not in files or "method" not in record or not isinstance(record.get("config"), dict):
         raise SchemaError(f"{printable_name(folder)}: weights of no method (method, config or {MODEL} is missing)")
     config = read_config(record["method"], record["config"], printable_name(folder))
     method = config.build()
     load_model(method, files[MODEL], printable_name(folder))
-    return method.to(device).eval()
+    return method.to(device).eval(), Weights(folder, record, finished)
 
 
 def _module(method: Method) -> nn.Module:

@@ -162,7 +162,8 @@ class Prediction:
     """(b, p, p, p) float32 [z, y, x]: the pose-aware shape, turned as the camera sees it; about its own centre, or, where t
     has no depth, shifted by t."""
     mask: np.ndarray
-    """(b, s, s) float32: the silhouette of the shape in its pose over the image's square, or the network's own mask; [0, 1]."""
+    """(b, s, s) float32 of the method's own side: the silhouette of the shape in its pose over the image's square, or the
+    network's own mask; [0, 1]."""
 
 
 @runtime_checkable

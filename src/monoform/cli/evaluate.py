@@ -1,5 +1,6 @@
 """monoform evaluate: a trained method on a test set, under a paper's protocol."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -8,9 +9,13 @@ import tyro
 
 from monoform.cli.options import OK, Common, UsageError, print_json, use_threads
 from monoform.cli.progress import printable
+from monoform.errors import InputError
+from monoform.files.atomic import printable_name
 
 if TYPE_CHECKING:
+    from monoform.checkpoints import Weights
     from monoform.evaluate import Evaluation
+    from monoform.interfaces import ImageSet
 
 
 @dataclass(frozen=True)
@@ -25,9 +30,13 @@ class Evaluate:
     protocol: Literal["liao2019", "zhu2017"]
     """liao2019: IoU of voxels, posed voxels, masks and projections, pose errors; zhu2017: 3D and 2D average precision."""
     data: Path
-    """Folder of the test set, as `save_images` writes it."""
+    """Folder of the test set: of an image set of `save_images`, or of a data set of `monoform data synth` or `convert`, of
+    which the split test is taken."""
     val: Path | None = None
-    """Folder of a validation set on which liao2019 tunes its thresholds; without it 0.5 alone is reported."""
+    """Folder of a validation set, likewise, its split val, on which liao2019 tunes its thresholds; without it 0.5 alone is
+    reported."""
+    unfinished: bool = False
+    """Measure a run whose training has not ended, by its best checkpoint so far."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """File for protocol, table and the numbers of each image, as JSON."""
     device: str = "cpu"
@@ -40,17 +49,22 @@ def run(config: Evaluate) -> int:
     if config.val is not None and config.protocol != "liao2019":
         raise UsageError("--val goes with --protocol liao2019; average precision has no threshold to tune")
     use_threads(config.common.threads)
-    from monoform.checkpoints import load_method
-    from monoform.data.image_sets import load_images
+    from monoform.checkpoints import load_with_weights
     from monoform.evaluate import evaluate_liao2019, evaluate_zhu2017
     from monoform.results import write_json
 
-    method, test = load_method(config.run, config.device), load_images(config.data)
+    method, weights = load_with_weights(config.run, config.device)
+    if not weights.finished and not config.unfinished:
+        raise InputError(f"{weights}: go on with monoform train --resume, or measure it with --unfinished")
+    if not config.common.quiet:
+        print(f"weights: {printable(str(weights))}", file=sys.stderr, flush=True)
+    test, val = _sets(config, method, weights)
     if config.protocol == "liao2019":
-        found = evaluate_liao2019(method, test, None if config.val is None else load_images(config.val))
+        found = evaluate_liao2019(method, test, val)
     else:
         found = evaluate_zhu2017(method, test)
-    record = {"run": str(config.run), "data": str(config.data), **found.record()}
+    taken = {"folder": str(weights.folder), "finished": weights.finished, "text": str(weights)}
+    record = {"run": str(config.run), "weights": taken, "data": str(config.data), **found.record()}
     if config.out is not None:
         write_json(config.out, {**record, "images": _images(found)})
     if config.common.json:
@@ -58,6 +72,47 @@ def run(config: Evaluate) -> int:
     elif not config.common.quiet:
         print(_page(found))
     return OK
+
+
+def _sets(config: Evaluate, method: Any, weights: "Weights") -> "tuple[ImageSet, ImageSet | None]":
+    """To test on and to tune on. Raises InputError if they share objects or images with each other or with the training.
+
+    The thresholds may be tuned on what the run was validated on, not on what it was trained on.
+    """
+    from monoform.data.image_sets.leakage import SEEN, refuse_shared, seen_record
+
+    test, name = _read(config.data, "test", method, weights), f"the test set {printable_name(config.data)}"
+    seen = {f"run's {role}": hashes for role, hashes in weights.record.get(SEEN, {}).items()}
+    if not seen:
+        print(
+            "monoform: the weights do not tell what they were trained on; make sure that it is not the test set",
+            file=sys.stderr,
+        )
+    refuse_shared(test, name, seen)
+    if config.val is None:
+        return test, None
+    val = _read(config.val, "val", method, weights)
+    refuse_shared(test, name, seen_record({"--val": val}))
+    learnt = {role: hashes for role, hashes in seen.items() if role != "run's val"}
+    refuse_shared(val, f"the validation set {printable_name(config.val)}", learnt)
+    return test, val
+
+
+def _read(folder: Path, role: Literal["val", "test"], method: Any, weights: "Weights") -> "ImageSet":
+    """An image set; of an own data set the categories that the method has learnt."""
+    from monoform.cli.train_sets import categories_in, is_own, own_images
+    from monoform.data.image_sets import load_images
+
+    if not is_own(folder):
+        return load_images(folder)
+    found = categories_in(folder)
+    learnt = tuple(category for category in method.config.categories if category in found)
+    if not learnt:
+        raise InputError(
+            f"{printable_name(folder)}: holds {', '.join(found)}, the method has learnt "
+            f"{', '.join(method.config.categories)}; give a set with one of these"
+        )
+    return own_images(folder, role, weights.record["method"], method.config, learnt)
 
 
 def _images(found: "Evaluation") -> dict[str, Any]:

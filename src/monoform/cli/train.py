@@ -1,5 +1,6 @@
 """monoform train: a method from images, voxels and masks."""
 
+import os
 import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from monoform.cli.options import (
+    ENVIRONMENT,
     INTERRUPTED,
     OK,
     TERMINATED,
@@ -19,29 +21,25 @@ from monoform.cli.options import (
     use_threads,
 )
 from monoform.cli.progress import printable
+from monoform.cli.train_sets import Scale, categories_in, drawn_settings, sets_of
 
 if TYPE_CHECKING:
-    from monoform.interfaces import ImageSet
     from monoform.training import TrainReport
 
 MethodName = Literal["self_consistency", "reprojection"]
-Scale = Literal["smoke", "laptop", "paper"]
-SHAPES_AND_VIEWS: dict[Scale, tuple[int, int]] = {"smoke": (8, 2), "laptop": (400, 5), "paper": (1000, 24)}
-"""How many shapes a category and images a shape are drawn where no data is given."""
-VALIDATION_SEED = 100_000
-"""Seed of the first validation shape; the training shapes have those from 0."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """What is learnt from: folders of image sets, or images drawn of procedural shapes into RUN/data."""
+    """What is learnt from: folders of images, or images drawn of procedural shapes into RUN/data."""
 
     data: Path | None = None
-    """Folder of an image set to train on, as `save_images` writes it; without it images are drawn."""
+    """Folder to train on: a data set that `monoform data synth` or `convert` wrote, of which the split train is taken, or an
+    image set of `save_images`; without it images are drawn."""
     val: Path | None = None
-    """Folder of the image set to validate on; goes with --data."""
+    """Folder to validate on, likewise, its split val; goes with --data and may be the same data set."""
     natural: Path | None = None
-    """Folder of an image set of natural images with masks, for a method that learns from them."""
+    """Folder of natural images with masks, for a method that learns from them: cut-outs, a data set, or an image set."""
     categories: str = ""
     """Categories separated by commas; without it those of --data, or the method's."""
     shapes: int = 0
@@ -105,11 +103,9 @@ def run(config: Train) -> int:
         return stop.code if isinstance(stop.code, int) else OK if stop.code is None else USAGE
     from monoform.checkpoints import describe_method
     from monoform.cli.train_progress import TrainProgress
-    from monoform.training import TrainSettings, train
-    from monoform.training.processes import choose_device
+    from monoform.data.image_sets.leakage import SEEN, seen_record
+    from monoform.training import OtherProcessError, TrainSettings, check_start, train
 
-    choose_device(config.device)
-    training, validation, natural = _image_sets(config, chosen)
     settings = TrainSettings(
         device=config.device,
         precision=config.precision,
@@ -119,18 +115,29 @@ def run(config: Train) -> int:
         **asdict(config.schedule),
     )
     method = chosen.build()
-    made_by = {"train": training.made_by, "val": validation.made_by, "natural": natural and natural.made_by}
-    describe = {**describe_method(config.method, chosen), "data": made_by}
+    drawn = None
+    if config.images.data is None:
+        drawn = {role: drawn_settings(config, chosen, role) for role in ("train", "val")}
+    describe = {**describe_method(config.method, chosen), "drawn": drawn}
+    check_start(config.out, settings, describe)
+    training, validation, natural = sets_of(config, chosen)
+    sets = {"train": training, "val": validation} | ({} if natural is None else {"natural": natural})
+    describe |= {"data": {role: images.made_by for role, images in sets.items()}, SEEN: seen_record(sets)}
     stages = method.stages(training, validation, natural)
-    with TrainProgress(quiet=config.common.quiet) as progress:
-        report = train(stages, config.out, settings, model=method, describe=describe, listener=progress)
+    try:
+        with TrainProgress(quiet=config.common.quiet) as progress:
+            report = train(stages, config.out, settings, model=method, describe=describe, listener=progress)
+    except OtherProcessError:
+        if os.environ.get("RANK", "0") == "0":
+            raise
+        return ENVIRONMENT
     return _tell(report, config)
 
 
 def _check(config: Train) -> None:
     images = config.images
     if (images.data is None) != (images.val is None):
-        raise UsageError("--data and --val go together: give one image set to train on and another to validate on")
+        raise UsageError("--data and --val go together: give one set to train on and another to validate on")
     if images.data is not None and (images.shapes or images.views):
         raise UsageError("--shapes and --views draw images; leave them out with --data")
     if min(images.shapes, images.views, config.seed) < 0:
@@ -156,81 +163,15 @@ def _method_config(config: Train) -> Any:
 
 def _categories(images: Images) -> tuple[str, ...]:
     if images.categories:
-        return tuple(images.categories.split(","))
-    if images.data is None:
-        return ()
-    from monoform.data.image_sets import load_images
-
-    return tuple(sorted(set(load_images(images.data, verify=False).categories)))
-
-
-def _image_sets(config: Train, chosen: Any) -> "tuple[ImageSet, ImageSet, ImageSet | None]":
-    """To train on, to validate on, and natural images."""
-    from monoform.data.image_sets import load_images
-
-    images = config.images
-    natural = None if images.natural is None else load_images(images.natural)
-    if images.data is None or images.val is None:
-        return *_drawn_sets(config, chosen), natural
-    found = [load_images(images.data), load_images(images.val)]
-    if images.categories:
-        found = [_only(one, chosen.categories) for one in found]
-    return found[0], found[1], natural
-
-
-def _only(images: "ImageSet", categories: tuple[str, ...]) -> "ImageSet":
-    from functools import reduce
-
-    from monoform.data.image_sets import join, of_category
-
-    return reduce(join, [of_category(images, category) for category in categories])
-
-
-def _drawn_sets(config: Train, chosen: Any) -> "tuple[ImageSet, ImageSet]":
-    """Images of procedural shapes, kept in RUN/data under a name made of what was asked for."""
-    import hashlib
-    import json
-    import os
-
-    from monoform.data.image_sets import load_images, save_images
-
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError("several processes cannot draw one set: make it first and give --data and --val")
-    usual_shapes, usual_views = SHAPES_AND_VIEWS[config.scale]
-    shapes, views = config.images.shapes or usual_shapes, config.images.views or usual_views
-    sets = []
-    for name, count, first in (("train", shapes, 0), ("val", max(1, shapes // 4), VALIDATION_SEED)):
-        asked = {"method": config.method, "categories": chosen.categories, "size": chosen.image_size, "shapes": count,
-                 "views": views, "seed": config.seed}  # fmt: skip
-        key = hashlib.sha256(json.dumps(asked).encode("ascii")).hexdigest()[:12]
-        folder = config.out / "data" / f"{name}-{key}"
-        if not folder.is_dir():
-            if not config.common.quiet:
-                print(f"drawing {count * len(chosen.categories)} shapes for {name}", file=sys.stderr, flush=True)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            save_images(_draw(config, chosen, count, views, first), folder)
-        sets.append(load_images(folder))
-    return sets[0], sets[1]
-
-
-def _draw(config: Train, chosen: Any, count: int, views: int, first_seed: int) -> "ImageSet":
-    """Images of each category as the method's paper has them."""
-    from monoform.data.image_sets import render_turntable, render_weak, shapes_for
-
-    entries, ids, categories = [], [], []
-    for category in chosen.categories:
-        recipes, names = shapes_for(category, count, first_seed)
-        entries, ids, categories = entries + recipes, ids + names, categories + [category] * count
-    size, seed = chosen.image_size, config.seed
-    if config.method == "self_consistency":
-        return render_turntable(entries, categories, ids, size=size, views=views, seed=seed, side=chosen.voxel_side)
-    return render_weak(entries, categories, ids, size=size, views=views, seed=seed)
+        names = tuple(images.categories.split(","))
+        if len(set(names)) < len(names):
+            raise UsageError(f"--categories {images.categories}: names one twice; give each once")
+        return names
+    return () if images.data is None else categories_in(images.data)
 
 
 def _tell(report: "TrainReport", config: Train) -> int:
     """Say how it ended; the exit code."""
-    import os
-
     if os.environ.get("RANK", "0") == "0":
         if config.common.json:
             model = None if report.model is None else str(report.model)

@@ -5,8 +5,9 @@ category, of the categories' means ('macro') and of all images ('pooled'), which
 """
 
 from monoform.evaluate.batches import posed_grid
-from monoform.evaluate.evaluation import MACRO, POOLED, Cell, Evaluation, joined
-from monoform.evaluate.liao2019 import Liao2019Protocol, Views, evaluate_liao2019
+from monoform.evaluate.evaluation import MACRO, POOLED, Cell, Evaluation, Groups, joined
+from monoform.evaluate.liao2019 import Liao2019Protocol, Views, evaluate_liao2019, posed_side
+from monoform.evaluate.retrieval import evaluate_training_shapes
 from monoform.evaluate.zhu2017 import Zhu2017Protocol, evaluate_reconstruction, evaluate_zhu2017, true_posed
 
 __all__ = [
@@ -14,13 +15,16 @@ __all__ = [
     "POOLED",
     "Cell",
     "Evaluation",
+    "Groups",
     "Liao2019Protocol",
     "Views",
     "Zhu2017Protocol",
     "evaluate_liao2019",
     "evaluate_reconstruction",
+    "evaluate_training_shapes",
     "evaluate_zhu2017",
     "joined",
     "posed_grid",
+    "posed_side",
     "true_posed",
 ]

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from monoform import metrics
 from monoform.errors import InputError, NumericError
 from monoform.interfaces import ImageSet, Method, Prediction
+from monoform.methods.image_tensors import area_mean
 from monoform.projection.warping import warp
 
 
@@ -22,8 +22,11 @@ def predictions(
         pixels = torch.from_numpy(np.ascontiguousarray(images.images[rows])).to(device)
         with torch.no_grad():
             prediction = method.predict(pixels.permute(0, 3, 1, 2).float() / 255.0)
+        has_shape = knows(prediction, "voxels") or knows(prediction, "posed")
         for name in ("voxels", "R", "t", "posed", "mask"):
             finite = np.isfinite(getattr(prediction, name))
+            if name in needed and has_shape and np.isnan(getattr(prediction, name)).all():
+                raise InputError(f"the method gives no {name}, which this protocol needs; use the protocol zhu2017")
             if not finite.all() and (name in needed or finite.any()):
                 raise NumericError(f"the method predicts NaN or infinity in '{name}'; its training has diverged")
         yield rows, prediction
@@ -67,9 +70,8 @@ def true_voxels(images: ImageSet, rows: np.ndarray, side: int) -> np.ndarray:
 
 def resized(masks: np.ndarray, side: int) -> np.ndarray:
     """Coverage (b, side, side) float32 in [0, 1] of masks (b, s, s), uint8 or float, by averaging areas."""
-    values = masks.astype(np.float32) / 255.0 if masks.dtype == np.uint8 else masks.astype(np.float32)
-    pictures = [Image.fromarray(v).resize((side, side), Image.Resampling.BOX) for v in values]
-    return np.stack([np.asarray(picture) for picture in pictures])
+    # Counts of 255 are exact in single precision, shares of them are not: a half must stay one.
+    return area_mean(masks, side) / np.float32(255 if masks.dtype == np.uint8 else 1)
 
 
 def categories(images: ImageSet) -> np.ndarray:

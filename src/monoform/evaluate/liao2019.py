@@ -18,7 +18,7 @@ from monoform.evaluate.batches import (
     tensor,
     true_voxels,
 )
-from monoform.evaluate.evaluation import Evaluation, whole
+from monoform.evaluate.evaluation import Evaluation, Groups, whole
 from monoform.interfaces import ImageSet, Method, Prediction
 from monoform.projection.rays import ray_silhouette
 
@@ -30,8 +30,12 @@ ROWS = (
     ("predicted", "resolved"),
     ("true", "resolved"),
 )
-"""(shape, pose) of the rows of tables 3 and 4, predicted or true, and the same with a pose resolved by an oracle: of the
-predicted pose and its half-turn the one nearer to the truth."""
+"""(shape, pose) of the rows of tables 3 and 4, predicted or true, and the same with a pose resolved by an oracle."""
+DEFINITIONS = {
+    "flipped": "the half-turned truth is nearer to the pose than the truth by over 90 degrees: about the up axis, over 135 off",
+    "resolved": "of the predicted pose and its half-turn about the up axis the one nearer to the truth",
+}
+"""What the names of quantities mean, for the record."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,8 @@ class Liao2019Protocol:
     """Open in the paper. At or above it a cell is filled, a pixel covered; reported beside a threshold tuned on validation."""
     true_threshold: float = 0.5
     """Open. Of a true shape once it is turned or projected, whatever the predicted one is cut at."""
-    posed_side: int = 48
-    """Cells a side of pose-aware grids, of the same pitch as the shape's own, so that nothing is cut off."""
+    posed_ratio: float = 1.5
+    """Side of pose-aware grids over the shape's own, with cells of the same size: 48 / 32, so that nothing is cut off."""
     projection_px: int = 48
     """Side of masks and projections of table 4."""
     near_far: tuple[float, float] = (1.0, 3.0)
@@ -57,13 +61,18 @@ class Liao2019Protocol:
 
 
 def evaluate_liao2019(
-    method: Method, test: ImageSet, val: ImageSet | None = None, protocol: Liao2019Protocol = Liao2019Protocol()
+    method: Method,
+    test: ImageSet,
+    val: ImageSet | None = None,
+    protocol: Liao2019Protocol = Liao2019Protocol(),
+    groups: Groups | None = None,
 ) -> Evaluation:
     """Voxel IoU, pose errors and mask IoU, pose-aware IoU, projection IoU (tables 1 to 4 of Liao 2019).
 
     test, val: sets with poses and voxels; on val, if it is given, thresholds are tuned, one a category for each of voxels,
-    pose-aware voxels and projections, and a second value is reported at them. Raises InputError for sets without truth, for a
-    method without depth, and NumericError if it predicts NaN.
+    pose-aware voxels and projections, and a second value is reported at them. groups: of near-duplicates among the test
+    objects, which the intervals then draw. Raises InputError for sets without truth, for a method without depth or without
+    a mask, and NumericError if it predicts NaN.
     """
     tuned = {} if val is None else _tuned(method, val, protocol)
     missing = sorted(set(test.categories) - set(tuned)) if val is not None else []
@@ -75,8 +84,13 @@ def evaluate_liao2019(
         _liao_numbers(prediction, test, rows, tuned, protocol)
         for rows, prediction in predictions(method, test, protocol.batch_size, ("voxels", "mask"))
     ]
-    choices = {"name": "liao2019", **asdict(protocol), "tuned_thresholds": tuned}
-    return whole(choices, found, test, protocol)
+    choices = {"name": "liao2019", **asdict(protocol), **DEFINITIONS, "tuned_thresholds": tuned}
+    return whole(choices, found, test, protocol, groups)
+
+
+def posed_side(side: int, protocol: Liao2019Protocol) -> int:
+    """Cells a side of the pose-aware grid of a shape of `side`; even or odd as that is, so that both have one centre."""
+    return side + 2 * int((protocol.posed_ratio - 1.0) * side / 2.0)
 
 
 def _tuned(method: Method, val: ImageSet, protocol: Liao2019Protocol) -> dict[str, dict[str, float]]:
@@ -139,12 +153,12 @@ class Views:
             )
         self.protocol = protocol
         truth = true_voxels(images, rows, prediction.voxels.shape[-1])
-        flipped = metrics.is_flipped(prediction.R, images.R[rows])[:, None, None]
         turned = prediction.R @ metrics.HALF_TURN.astype(np.float32)
+        off, turned_off = (metrics.rotation_angle_deg(R, images.R[rows]) for R in (prediction.R, turned))
         self._R = {
             "predicted": prediction.R,
             "true": images.R[rows],
-            "resolved": np.where(flipped, turned, prediction.R),
+            "resolved": np.where((turned_off < off)[:, None, None], turned, prediction.R),
         }
         self._t = {"predicted": prediction.t, "true": images.t[rows], "resolved": prediction.t}
         self._shapes = {"predicted": prediction.voxels, "true": truth.astype(np.float32)}
@@ -155,7 +169,8 @@ class Views:
 
     def posed(self, shape: str, pose: str) -> np.ndarray:
         """(b, p, p, p) occupancy as the camera sees it, about its own centre (Liao 2019, Eq. 7)."""
-        return posed_grid(self._shapes[shape], self._R[pose], self.protocol.posed_side)
+        grids = self._shapes[shape]
+        return posed_grid(grids, self._R[pose], posed_side(grids.shape[-1], self.protocol))
 
     def projected(self, shape: str, pose: str) -> np.ndarray:
         """(b, h, w) probability that a pixel's ray stops (Liao 2019, section 2.3)."""

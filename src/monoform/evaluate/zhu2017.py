@@ -19,7 +19,7 @@ from monoform.evaluate.batches import (
     tensor,
     true_voxels,
 )
-from monoform.evaluate.evaluation import Evaluation, whole
+from monoform.evaluate.evaluation import Evaluation, Groups, whole
 from monoform.interfaces import ImageSet, Method, Prediction
 
 
@@ -39,18 +39,24 @@ class Zhu2017Protocol:
     seed: int = 0
 
 
-def evaluate_zhu2017(method: Method, test: ImageSet, protocol: Zhu2017Protocol = Zhu2017Protocol()) -> Evaluation:
+def evaluate_zhu2017(
+    method: Method,
+    test: ImageSet,
+    protocol: Zhu2017Protocol = Zhu2017Protocol(),
+    groups: Groups | None = None,
+) -> Evaluation:
     """3D average precision of aligned and pose-aware shapes, 2D average precision of silhouettes, pose errors.
 
     test: a set with poses and voxels, or one with masks alone, of which only the 2D AP can be told. The pose-aware truth is
     moved by (t_x, t_y) as the paper's pose is, and never in depth. What a method does not have (a pose, where it predicts the
-    pose-aware shape at once) is nan throughout, and its numbers are left out.
+    pose-aware shape at once) is nan throughout, and its numbers are left out. groups: of near-duplicates among the test
+    objects, which the intervals then draw.
     """
     found = [
         _zhu_numbers(prediction, test, rows, protocol)
         for rows, prediction in predictions(method, test, protocol.batch_size, ())
     ]
-    return whole({"name": "zhu2017", **asdict(protocol)}, found, test, protocol)
+    return whole({"name": "zhu2017", **asdict(protocol)}, found, test, protocol, groups)
 
 
 def _zhu_numbers(
@@ -88,7 +94,10 @@ class Reconstructs(Protocol):
 
 
 def evaluate_reconstruction(
-    method: Reconstructs, test: ImageSet, protocol: Zhu2017Protocol = Zhu2017Protocol()
+    method: Reconstructs,
+    test: ImageSet,
+    protocol: Zhu2017Protocol = Zhu2017Protocol(),
+    groups: Groups | None = None,
 ) -> Evaluation:
     """'ap_v2v': average precision of shapes through an autoencoder, V2V of Zhu 2017's table 2.
 
@@ -101,7 +110,7 @@ def evaluate_reconstruction(
         truth = true_posed(test, rows, side, protocol) if coupled else true_voxels(test, rows, side)
         score = method.reconstruct(tensor(truth).to(device)).cpu().numpy()
         found.append({"ap_v2v": metrics.average_precisions(truth, score)})
-    return whole({"name": "zhu2017", **asdict(protocol)}, found, test, protocol)
+    return whole({"name": "zhu2017", **asdict(protocol)}, found, test, protocol, groups)
 
 
 def true_posed(images: ImageSet, rows: np.ndarray, side: int, protocol: Zhu2017Protocol) -> np.ndarray:

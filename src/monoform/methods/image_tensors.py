@@ -2,9 +2,8 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from torch import Tensor
-from torch.nn import functional
 
 from monoform.errors import InputError
 from monoform.interfaces import ImageSet
@@ -45,11 +44,18 @@ def shifted_colours(images: np.ndarray, rng: np.random.Generator, shift: float) 
     return torch.from_numpy(np.clip(gain / 255 * images.transpose(0, 3, 1, 2) + offset, 0, 1))
 
 
+def area_mean(images: Real[np.ndarray, "n s s"], size: int) -> Float[np.ndarray, "n p p"]:
+    """Means over the areas of the new pixels, float32: of masks, the covered share. The sides need not divide each other."""
+    edges = np.arange(size + 1) * (images.shape[-1] / size)
+    pixels = np.arange(images.shape[-1])
+    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    weights = (np.clip(overlap, 0, None) * (size / images.shape[-1])).astype(np.float32)
+    return weights @ images.astype(np.float32) @ weights.T
+
+
 def small_masks(masks: np.ndarray, size: int) -> np.ndarray:
     """uint8 (n, s, s) of coverage to bool (n, size, size): where its mean over the pixel is a half or more."""
     small = np.empty((len(masks), size, size), bool)
     for start in range(0, len(masks), 1024):
-        part = torch.from_numpy(np.array(masks[start : start + 1024]))[:, None].float()
-        part = functional.interpolate(part, (size, size), mode="bilinear", antialias=True, align_corners=False)
-        small[start : start + 1024] = part[:, 0].numpy() >= 127.5
+        small[start : start + 1024] = area_mean(masks[start : start + 1024], size) >= 127.5
     return small

@@ -3,9 +3,8 @@
 One image to a shape in a canonical frame and the pose in which the camera sees it. The shape is learnt from true voxels, the
 pose from no pose at all: the true voxels, rendered in the predicted pose, must cover the mask.
 
-Departures: Eq. 2, 3, 5 and 9 are misprinted and stand corrected (`projection.rays`, `iou_loss`); the pose is chosen among
-several hypotheses, because from one start the silhouette leads into a wrong minimum. Reasons and results:
-docs/papers/self_consistency.md.
+Departures: misprinted Eq. 2, 3, 5 and 9 stand corrected (`projection.rays`, `iou_loss`); the pose is chosen among several
+hypotheses, because one start leads into a wrong minimum. Reasons and results: docs/papers/self_consistency.md.
 """
 
 import math
@@ -22,9 +21,10 @@ from torch.optim import Adam, Optimizer
 
 from monoform import metrics
 from monoform.data.image_sets import subset
-from monoform.errors import InputError
 from monoform.interfaces import ImageSet, Prediction, Update
 from monoform.methods import image_tensors, pictures
+from monoform.methods.precision import single_precision
+from monoform.methods.self_consistency_checks import check_config, check_set
 from monoform.networks.residual import ResNet
 from monoform.networks.tube import MaskDecoder, VoxelTube
 from monoform.overlays import contact_sheet
@@ -100,6 +100,9 @@ class Config:
     seed: int = 0
     """Of the first weights."""
 
+    def __post_init__(self) -> None:
+        check_config(self)
+
     def build(self) -> "SelfConsistency":
         """The method with weights drawn from `seed`; torch's own generator stays as it was."""
         with torch.random.fork_rng(devices=[]):
@@ -159,7 +162,7 @@ class PoseAwareNetwork(nn.Module):
         code = maps[-1].mean((2, 3))
         mean, log_variance = self.shape_code(code).chunk(2, dim=1)
         shape = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean) if self.training else mean
-        # L_E holds half of L_Dv (Eq. 12 and 13): the encoder gets half of what the decoder gets.
+        # Paper: by its layout Eq. 12 halves L_m too. Here: L_Dv alone, because its inner brackets are idle otherwise (docs).
         voxels = self.voxel_decoder(0.5 * shape + 0.5 * shape.detach())
         # Only the mean goes to the mask decoder, for the mask leaves no doubt to model.
         if self.pose_code is None or self.angles is None:
@@ -251,6 +254,19 @@ def pose_loss(
     return consistency, functional.cross_entropy(angles.choice, target)
 
 
+def weighted_losses(output: Output, batch: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """What is added up: the terms of Eq. 12 to 14 with their weights, and the choice's."""
+    losses = {
+        "voxels": voxel_loss(output.voxel_logits.float(), batch["voxels"], config.lambda_positive),
+        "mask": functional.binary_cross_entropy_with_logits(output.mask_logits.float(), batch["mask"]),
+        "kl": config.lambda_kl * divergence(output.shape_mean.float(), output.shape_log_variance.float()),
+    }
+    if output.angles is not None:
+        consistency, choice = pose_loss(output.angles, batch["voxels"], batch["mask"], config)
+        losses |= {"consistency": consistency, "choice": config.lambda_choice * choice}
+    return losses
+
+
 def chosen_rotation(angles: Angles, index: Int[Tensor, "b"]) -> Float[Tensor, "b 3 3"]:
     """R_camera_object of one hypothesis an image."""
     azimuth, elevation = (x.gather(1, index[:, None])[:, 0] for x in (angles.azimuth, angles.elevation))
@@ -331,23 +347,16 @@ class Training:
             group["lr"] = config.learning_rate ** (1 - done) * config.last_learning_rate**done
         self.method.train()
         output: Output = self.networks["network"](batch["image"])
-        losses = {
-            "voxels": voxel_loss(output.voxel_logits, batch["voxels"], config.lambda_positive),
-            "mask": functional.binary_cross_entropy_with_logits(output.mask_logits, batch["mask"]),
-            "kl": config.lambda_kl * divergence(output.shape_mean, output.shape_log_variance),
-        }
-        if output.angles is not None:
-            consistency, choice = pose_loss(output.angles, batch["voxels"], batch["mask"], config)
-            losses |= {"consistency": consistency, "choice": config.lambda_choice * choice}
-        loss = torch.stack(list(losses.values())).sum()
+        with single_precision(batch["image"]):
+            losses = weighted_losses(output, batch, config)
+            loss = torch.stack(list(losses.values())).sum()
         update(loss, optimizer)
         return {"loss": loss.detach(), **{name: value.detach() for name, value in losses.items()}}
 
     def validate(self) -> dict[str, float]:
         """Means over the images: IoU of voxels and masks at 0.5, and errors of the pose in degrees.
 
-        The score asks whether shape and pose together explain shape and mask; the true rotation does not enter it, or the
-        choice of a checkpoint would be supervision by pose.
+        The score asks whether shape and pose together explain shape and mask; no true rotation enters, or it would supervise.
         """
         parts = [self._validate(span) for span in np.array_split(np.arange(len(self.val)), -(-len(self.val) // 64))]
         numbers = {name: float(np.concatenate([part[name] for part in parts]).mean()) for name in parts[0]}
@@ -389,12 +398,3 @@ class Training:
             cells += [pictures.solid(grid[i], np.eye(3)) for grid in (true_posed, found.posed)]
             labels += ["image", "true mask", "mask", "projection", "true shape", "shape", "true, posed", "posed"]
         return contact_sheet(cells, labels, columns=8, cell=pictures.CELL)
-
-
-def check_set(images: ImageSet, role: str, config: Config) -> None:
-    """Raise InputError for a set that the configuration cannot learn from."""
-    size = config.image_size
-    image_tensors.check_rows(images, role, size, config.voxel_side)
-    K = np.array([[config.focal * size, 0, size / 2], [0, config.focal * size, size / 2], [0, 0, 1]])
-    if not np.allclose(images.K, K, atol=0.1) or not np.allclose(images.t, [0, 0, config.distance], atol=1e-3):
-        raise InputError(f"the {role} set has other cameras than the configuration; render it as a turntable")

@@ -56,6 +56,9 @@ def reproduce(
         raise InputError(f"seeds {list(seeds)}; give one or more that differ, 0 or above")
     if paper != "zhu2017" and (photos is not None or natural is not None):
         raise InputError(f"{paper} has rendered images before white; photos and natural images go with zhu2017")
+    repeated = next((one for one in categories if list(categories).count(one) > 1), None)
+    if repeated is not None:
+        raise InputError(f"the category '{repeated}' is given twice; give each once, or its images count double")
     folders = {"models": models, "data": data}
     folders |= {"photos": photos, "natural": natural} if paper == "zhu2017" else {}
     chosen = tuple(categories) or module.CATEGORIES

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from monoform.data.samples import Item, Sample
 from monoform.data.showing import voxel_mesh
-from monoform.evaluate import Evaluation, Liao2019Protocol, Views, Zhu2017Protocol, true_posed
+from monoform.evaluate import Evaluation, Liao2019Protocol, Views, Zhu2017Protocol, posed_side, true_posed
 from monoform.interfaces import ImageSet, Method, Prediction
 from monoform.meshes import Mesh
 from monoform.overlays import INK, PAPER, blend, draw, to_bytes
@@ -63,7 +63,7 @@ def liao2019_figure(method: Method, test: ImageSet, rows: Sequence[int], protoco
             shape_picture(true_grids[i], protocol.threshold),
             shape_picture(said.voxels[i], protocol.threshold),
             *(
-                draw_grid(grid, protocol.threshold, protocol.posed_side / true_grids.shape[-1])
+                draw_grid(grid, protocol.threshold, posed_side(true_grids.shape[-1], protocol) / true_grids.shape[-1])
                 for grid in (views.true_posed[i].astype(np.float32), posed[i])
                 for draw_grid in (posed_picture, surface_picture)
             ),

@@ -9,10 +9,20 @@ from typing import Any
 import numpy as np
 
 from monoform.data.image_sets import join, render_turntable
-from monoform.evaluate import MACRO, POOLED, Evaluation, Liao2019Protocol, evaluate_liao2019, joined
+from monoform.evaluate import (
+    MACRO,
+    POOLED,
+    Evaluation,
+    Groups,
+    Liao2019Protocol,
+    evaluate_liao2019,
+    evaluate_training_shapes,
+    joined,
+)
 from monoform.interfaces import ImageSet
 from monoform.methods.self_consistency import LAPTOP, SMOKE, Config
 from monoform.reproduction.figures import liao2019_figure
+from monoform.reproduction.near_duplicates import groups_of
 from monoform.reproduction.paper_data import Shapes, ptn_models, real_models, seeded_shapes
 from monoform.reproduction.runs import Workshop, evaluated_cells
 from monoform.reproduction.tables import Printed, PrintedTable, Row, measured_rows, printed_rows
@@ -21,6 +31,8 @@ NAME = "liao2019"
 REFERENCE = "Liao et al., ICASSP 2019"
 CATEGORIES = ("aeroplane", "car", "chair")
 PROTOCOL = Liao2019Protocol()
+REAL = "real models, test"
+"""The test set of real models."""
 
 # --- what the paper prints ---------------------------------------------------------------------------------------
 
@@ -83,6 +95,11 @@ SHAPES_AND_POSES = (
     ("true shape, predicted pose, half-turn resolved by an oracle", "true_shape.resolved_pose", False),
 )
 """Label, part of the quantity's name, and whether a threshold on what is predicted matters."""
+TRAINING_SHAPES = (
+    ("the mean training shape, threshold tuned on validation", "voxel_iou.mean_shape"),
+    ("the nearest training shape (oracle)", "voxel_iou.nearest_shape"),
+)
+"""What table 1 is to be read against: no image is looked at."""
 POSE_ROWS = (
     ("rotation error, mean, degrees", "rotation_error_deg", 2),
     ("rotation error, median, degrees", "rotation_error_deg.median", 2),
@@ -155,14 +172,23 @@ def rows_of(table: int, task: Task, shop: Workshop) -> tuple[list[Row], dict[str
     rows = printed_rows(PRINTED[table])
     systems = {"monoform": {}} if table != 1 else {"monoform": {}, "monoform without a pose branch": {"pose": "none"}}
     protocol: dict[str, Any] = {}
+    resampled: dict[str, str] = {}
     for system, changes in systems.items():
         found = {seed: evaluations(task, shop, seed, changes) for seed in task.seeds}
         for source in next(iter(found.values())):
             protocol = protocol or found[task.seeds[0]][source].protocol
+            resampled[source] = found[task.seeds[0]][source].protocol["resampled"]
             for label, quantity, digits in quantities(table):
                 cells = {seed: evaluated_cells(found[seed][source], quantity) for seed in task.seeds}
                 rows += measured_rows(f"{system}: {label}", source, cells, digits)
-    return rows, protocol | {"set": "see Data"}
+    if table == 1:
+        against = training_shapes(task, shop)
+        for source, found in against.items():
+            for label, quantity in TRAINING_SHAPES:
+                rows += measured_rows(label, source, {0: evaluated_cells(found, quantity)})
+        thresholds = next(iter(against.values())).protocol["tuned_thresholds"]
+        protocol = protocol | {"mean_training_shape_thresholds": thresholds}
+    return rows, protocol | {"set": "see Data", "resampled": resampled}
 
 
 def evaluations(task: Task, shop: Workshop, seed: int, changes: Mapping[str, Any]) -> dict[str, Evaluation]:
@@ -173,8 +199,27 @@ def evaluations(task: Task, shop: Workshop, seed: int, changes: Mapping[str, Any
         method = _method(category, train, val, task, shop, seed, changes)
         for source, test in tests.items():
             shop.tell(f"measuring {category} on {source}")
-            parts.setdefault(source, []).append(evaluate_liao2019(method, test, val, PROTOCOL))
+            groups = _groups(category, source, task)
+            parts.setdefault(source, []).append(evaluate_liao2019(method, test, val, PROTOCOL, groups))
     return {source: joined(found, PROTOCOL) for source, found in parts.items()}
+
+
+def training_shapes(task: Task, shop: Workshop) -> dict[str, Evaluation]:
+    """Test set to the evaluation of what each category's training set itself says of it, all categories together."""
+    parts: dict[str, list[Evaluation]] = {}
+    for category in task.categories:
+        train, val, tests = image_sets(category, task, shop)
+        for source, test in tests.items():
+            found = evaluate_training_shapes(train, test, val, PROTOCOL, _groups(category, source, task))
+            parts.setdefault(source, []).append(found)
+    return {source: joined(found, PROTOCOL) for source, found in parts.items()}
+
+
+def _groups(category: str, source: str, task: Task) -> Groups | None:
+    """Near-duplicates among a test set's objects; None of procedural shapes, each of which is drawn for itself."""
+    if source != REAL or task.models is None:
+        return None
+    return groups_of(task.models, category, "test")
 
 
 def _method(
@@ -227,7 +272,7 @@ def image_sets(category: str, task: Task, shop: Workshop) -> tuple[ImageSet, Ima
     train = sets["train"]
     if task.models is not None:
         train = join(train, drawn("real", "train", real_models(task.models, category, "train")))
-        tests["real models, test"] = drawn("real", "test", real_models(task.models, category, "test"))
+        tests[REAL] = drawn("real", "test", real_models(task.models, category, "test"))
     return train, sets["val"], tests
 
 

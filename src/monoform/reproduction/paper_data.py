@@ -39,13 +39,25 @@ def seeded_shapes(category: str, part: str, count: int) -> Shapes:
 
 
 def real_models(root: Path, category: str, split: str) -> Shapes:
-    """Real models of a split of a folder with a manifest."""
-    made_of = {"shapes": "real models", "manifest_sha256": _manifest_digest(root), "split": split}
+    """Real models of a split of a folder with a manifest. Raises InputError if a group of near-duplicates is in two splits."""
+    _refuse_parted_groups(root)
+    made_of = {"shapes": "real models", "manifest_sha256": manifest_digest(root), "split": split}
     return Shapes(made_of, lambda: models_for(root, category, split))
 
 
-def _manifest_digest(root: Path) -> str:
-    """What tells one folder of models from another, wherever it lies; '' where `models_for` will say what is wrong."""
+def _refuse_parted_groups(root: Path) -> None:
+    splits: dict[str, str] = {}
+    for item in open_models(root).items():
+        other = splits.setdefault(item.object_id, item.split) if item.split else item.split
+        if other != item.split:
+            raise InputError(
+                f"{root / 'manifest.json'}: the group '{item.object_id}' is in the splits {other} and {item.split}, so that "
+                "models would be tested on their near-duplicates; give the group one suggested_split"
+            )
+
+
+def manifest_digest(root: Path) -> str:
+    """What tells one folder with a manifest from another, wherever it lies; '' where its reader will say what is wrong."""
     manifest = root / "manifest.json"
     return hashlib.sha256(manifest.read_bytes()).hexdigest()[:16] if manifest.is_file() else ""
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from monoform import __version__
 from monoform.checkpoints import describe_method, load_method
-from monoform.data.image_sets import load_images, save_images
+from monoform.data.image_sets import save_images
+from monoform.data.image_sets.leakage import SEEN, load_known, refuse_shared, seen_record
 from monoform.errors import InputError
 from monoform.evaluate import Cell, Evaluation
 from monoform.interfaces import ImageSet, Stage
@@ -47,13 +49,16 @@ class Workshop:
     """Name to what became of each used training; grows."""
 
     def image_set(self, name: str, settings: Mapping[str, Any], make: Callable[[], ImageSet]) -> ImageSet:
-        """The set of that name and settings, made if it is missing. Raises InputError if its files are damaged."""
-        place = self.folder / "sets" / f"{name}-{_digest(settings)}"
+        """The set of that name and settings, made if it is missing. Raises InputError if its files are damaged.
+
+        Another version of monoform may draw the same shape otherwise, so it makes sets of its own.
+        """
+        place = self.folder / "sets" / f"{name}-{_digest({**settings, 'monoform': __version__})}"
         if not place.is_dir():
             self.tell(f"drawing {name}")
             place.parent.mkdir(parents=True, exist_ok=True)
             save_images(make(), place)
-        images = load_images(place)
+        images = load_known(place)
         self.sets[name] = {"images": len(images), "objects": len(images.object_ids), **settings}
         return images
 
@@ -63,8 +68,9 @@ class Workshop:
     ) -> tuple[Any, Path]:  # fmt: skip
         """The trained method and the folder of its weights; trained, or trained further, if it is not finished.
 
-        stages_of: the method's stages on its sets. sets: for the digest alone. start: weights of a finished run to begin from.
-        Raises Stopped when a signal ends the training.
+        stages_of: the method's stages on its sets. sets: those by role, 'val' among them or not; what they hold, not how it was
+        made, decides which run it is. start: weights of a finished run to begin from.
+        Raises Stopped when a signal ends the training, InputError if the validation set shares objects or images with another.
         """
         decides = {
             **describe_method(method_name, config), "seed": seed, "start": "" if start is None else start.parent.name,
@@ -74,19 +80,22 @@ class Workshop:
         summary = run.with_name(run.name + ".json")
         if not (run / "model").is_dir():
             method = config.build() if start is None else load_method(start)
-            self._train(method, stages_of(method), run, decides)
+            seen = seen_record(sets)
+            if "val" in sets:
+                refuse_shared(sets["val"], "the validation set", {role: seen[role] for role in seen if role != "val"})
+            self._train(method, stages_of(method), run, {**decides, SEEN: seen})
         done = json.loads(summary.read_text()) if summary.is_file() else {}
         self.runs[name] = {"steps": 0, "hours": 0.0, "device": "", **done, "config": asdict(config), "seed": seed}
         return load_method(run / "model"), run / "model"
 
-    def _train(self, method: Any, stages: Iterator[Stage], run: Path, decides: dict[str, Any]) -> None:
+    def _train(self, method: Any, stages: Iterator[Stage], run: Path, describe: dict[str, Any]) -> None:
         self.tell(f"training {run.name}")
         run.parent.mkdir(parents=True, exist_ok=True)
         summary = run.with_name(run.name + ".json")
         before = json.loads(summary.read_text())["hours"] if summary.is_file() else 0.0
-        settings = TrainSettings(device=self.device, seed=decides["seed"], resume=run.is_dir())
+        settings = TrainSettings(device=self.device, seed=describe["seed"], resume=run.is_dir())
         report: TrainReport = train(
-            stages, run, settings, model=method, describe=plain(decides), listener=self.listener
+            stages, run, settings, model=method, describe=plain(describe), listener=self.listener
         )
         hours = before + report.seconds / 3600
         write_json(summary, {"steps": report.steps, "hours": hours, "device": report.device, "status": report.status})

@@ -109,7 +109,7 @@ def markdown(report: Report) -> str:
         f"# {report.reference}: table {report.table}, {report.title}",
         "",
         f"Scale `{report.scale}`. Rows marked *{PAPER}* are cited, not measured here. Our values have, in brackets, the "
-        f"{100 * report.protocol.get('level', 0.95):.0f} % interval of a bootstrap over objects.",
+        f"{100 * report.protocol.get('level', 0.95):.0f} % interval of a bootstrap over objects ('resampled' in the protocol).",
         "",
         _line(["", "measured on", *report.columns]),
         _line(["---"] * (2 + len(report.columns))),

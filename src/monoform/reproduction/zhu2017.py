@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from monoform.data.image_sets import OTHER_LOOK, RENDERED, join, render_weak
+from monoform.data.rendering.backgrounds import PhotoFolder
 from monoform.errors import InputError
 from monoform.evaluate import (
     MACRO,
@@ -26,6 +27,7 @@ from monoform.reproduction.paper_data import (
     Shapes,
     coco_photos,
     has_photos,
+    manifest_digest,
     masked_photos,
     pascal3d_photos,
     real_models,
@@ -39,7 +41,7 @@ NAME = "zhu2017"
 REFERENCE = "Zhu et al., ICCV 2017"
 CATEGORIES = ("aeroplane", "chair", "car")
 PROTOCOL = Zhu2017Protocol()
-SIDE = 30
+SIDE, KIND = 30, "solid"
 TUNING = "fine_tuning"
 """The stage on natural images."""
 
@@ -271,7 +273,7 @@ def image_sets(category: str, task: Task, shop: Workshop) -> Sets:
 
 def _photos(root: Path, category: str, task: Task, shop: Workshop) -> ImageSet:
     size = SCALES[task.scale].config.image_size
-    settings = {"category": category, "size": size, "source": "photos", "root": str(root)}
+    settings = {"category": category, "size": size, "source": "photos", "manifest_sha256": manifest_digest(root)}
     name = f"{NAME}-{task.scale}-photos-{category}"
     return shop.image_set(name, settings, lambda: masked_photos(root, category, size))
 
@@ -284,7 +286,12 @@ def _paper_sets(category: str, task: Task, shop: Workshop) -> Sets:
         return _drawn("ShapeNet", part, category, shapenet_models(task.data, category, part), "rendered", photos, shop)
 
     def taken(source: str, make: Callable[[], ImageSet]) -> ImageSet:
-        settings = {"category": category, "size": size, "source": source, "root": str(task.data)}
+        settings = {
+            "category": category,
+            "size": size,
+            "source": source,
+            "root": task.data.resolve().name if task.data else None,
+        }
         return shop.image_set(f"{NAME}-paper-{source}-{category}", settings, make)
 
     natural = taken("coco", lambda: coco_photos(task.data, category, size))
@@ -303,15 +310,16 @@ def _drawn(
 ) -> ImageSet:
     scale = SCALES[task.scale]
     size, views = scale.config.image_size, scale.views
+    photos = None if task.photos is None else PhotoFolder(task.photos).record()
     settings = {
-        "category": category, "size": size, "side": SIDE, "views": views, "look": look, "photos": str(task.photos),
+        "category": category, "size": size, "side": SIDE, "kind": KIND, "views": views, "look": look, "photos": photos,
         **shapes.made_of,
     }  # fmt: skip
 
     def make() -> ImageSet:
         entries, ids = shapes.load()
         return render_weak(
-            entries, [category] * len(entries), ids, size=size, views=views, seed=0, side=SIDE, photos=task.photos,
+            entries, [category] * len(entries), ids, size=size, views=views, seed=0, side=SIDE, kind=KIND, photos=task.photos,
             style=OTHER_LOOK if look == "other" else RENDERED,
         )  # fmt: skip
 

@@ -13,10 +13,21 @@ run/
 from monoform.training.loop import train
 from monoform.training.records import (
     Listener,
+    OtherProcessError,
     StageReport,
     TrainingEnvironmentError,
     TrainReport,
     TrainSettings,
 )
+from monoform.training.run_file import check_start
 
-__all__ = ["Listener", "StageReport", "TrainReport", "TrainSettings", "TrainingEnvironmentError", "train"]
+__all__ = [
+    "Listener",
+    "OtherProcessError",
+    "StageReport",
+    "TrainReport",
+    "TrainSettings",
+    "TrainingEnvironmentError",
+    "check_start",
+    "train",
+]

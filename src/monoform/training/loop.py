@@ -23,27 +23,27 @@ from monoform.interfaces import Stage
 from monoform.training.batches import Batch, drawn_ahead
 from monoform.training.guards import ECHO_SECONDS, StopFlag, caught_signals, locked
 from monoform.training.logs import Log
-from monoform.training.processes import Team, choose_device, joined_team
+from monoform.training.processes import Team, joined_team
 from monoform.training.records import (
     INTERRUPTED,
     TERMINATED,
     TRAINED,
     Listener,
+    OtherProcessError,
     Reason,
     Silence,
     StageReport,
     Status,
     TrainReport,
     TrainSettings,
-    check_settings,
 )
+from monoform.training.run_file import check_device, write_run_file
 from monoform.training.saving import (
     CHECKPOINTS,
     MODEL,
     Position,
     find_position,
     folder_of,
-    listed,
     load_checkpoint,
     load_model,
     model_arrays,
@@ -51,9 +51,11 @@ from monoform.training.saving import (
 )
 from monoform.training.updates import Updater
 
-RUN_FILE, MODEL_FOLDER, PICTURES, SESSIONS = "run.json", "model", "pictures", "sessions.jsonl"
+MODEL_FOLDER, PICTURES, SESSIONS = "model", "pictures", "sessions.jsonl"
 _STEP, _BUILD, _VALIDATE = range(3)
 """What torch's generator is seeded for."""
+_REFUSE, _BEGIN, _GO_ON = range(3)
+"""What the first process says to the others when it has looked at the folder."""
 _REASONS: tuple[Reason, ...] = ("", INTERRUPTED, TERMINATED)
 
 
@@ -75,26 +77,20 @@ def train(
 
     SIGINT and SIGTERM save after the step and end the training; the report tells. On the CPU a resumed run leaves the bytes of
     one that was never stopped. Raises InputError (settings, another run in the folder, no readable checkpoint), NumericError
-    (`max_bad_steps` steps in a row not finite: the batch is kept), TrainingEnvironmentError (device, lock), WriteError, and
-    MemoryError.
+    (`max_bad_steps` steps in a row, or all of a stage, not finite: the batch is kept), TrainingEnvironmentError (device, lock;
+    OtherProcessError where another process fails, which tells why), WriteError, and MemoryError.
     """
-    check_settings(settings)
-    device = choose_device(settings.device)
-    if settings.precision == "mixed" and device.type != "cuda":
-        raise InputError(f"precision mixed: needs CUDA, not {device.type}; choose float32")
+    device = check_device(settings)
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         team = stack.enter_context(joined_team(device))
         flag = stack.enter_context(caught_signals(ECHO_SECONDS if team.size > 1 else 0.0))
         stack.enter_context(_torch_left_as_found(device, settings.threads))
-        if team.first:
-            _make_folders(run)
-            stack.enter_context(locked(run))
         shown = listener if listener is not None and team.first else Silence()
         loop = _Loop(run, settings, team, flag, model, json.loads(json.dumps(describe)), shown)
         stack.callback(loop.close)
         try:
-            loop.open()
+            loop.open(stack)
             status = loop.run_stages(stages)
         except torch.OutOfMemoryError as error:
             raise MemoryError(f"{device}: out of memory; choose a smaller batch size or width") from error
@@ -149,16 +145,24 @@ class _Loop:
 
     # --- the run ---------------------------------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """Find where to go on, or begin."""
-        saved = None
-        if self.team.first:
-            remove_unfinished(self.run / CHECKPOINTS)
-            remove_unfinished(self.run)
-            self._match_run_file()
-            saved = find_position(self.run, self.listener.warn)
+    def open(self, stack: contextlib.ExitStack) -> None:
+        """Find where to go on, or begin. stack: holds the folder's lock."""
+        saved, said = None, _REFUSE
+        try:
+            if self.team.first:
+                _make_folders(self.run)
+                stack.enter_context(locked(self.run))
+                remove_unfinished(self.run / CHECKPOINTS)
+                remove_unfinished(self.run)
+                write_run_file(self.run, self.settings, self.describe, self.team.size)
+                saved = find_position(self.run, self.listener.warn)
+                said = _BEGIN if saved is None else _GO_ON
+        finally:
+            said = self.team.first_says(said)
+        if said == _REFUSE:
+            raise OtherProcessError
         # The others look when the first has removed what cannot be read.
-        if self.team.first_says(0 if saved is None else 1) and not self.team.first:
+        if said == _GO_ON and not self.team.first:
             saved = find_position(self.run, self.listener.warn)
         self.at = saved or self.at
         self.ends = tuple(self.at.ends)
@@ -238,6 +242,7 @@ class _Loop:
             self._skip(stage, batch, values, buffers)
         else:
             self.at.bad_in_a_row = 0
+        self.team.share_buffers(self.model)
         logged = None
         if self.at.step % self.settings.log_every == 0 or self.at.step == stage.steps:
             logged = {**_numbers(values), "skipped": float(self.at.skipped)}
@@ -257,7 +262,7 @@ class _Loop:
         self.listener.warn(
             f"stage {stage.name}, step {self.at.step}: left out, {what} ({self.at.bad_in_a_row} in a row)"
         )
-        if self.at.bad_in_a_row >= self.settings.max_bad_steps:
+        if self.at.bad_in_a_row >= min(self.settings.max_bad_steps, stage.steps):
             file = self.run / f"bad-batch-{self.at.total:08d}-{self.team.rank}.safetensors"
             write_atomic(file, encode({name: tensor.numpy() for name, tensor in batch.items()}))
             raise NumericError(
@@ -304,44 +309,23 @@ class _Loop:
         best = score is not None and (self.at.best_score is None or score > self.at.best_score)
         if best:
             self.at.best_score, self.at.best_step, self.at.best_total = score, self.at.step, self.at.total
+            self.at.best_scores = self.at.scores
         self.listener.validated(stage.name, self.at.step, scores, best)
         return best
 
     # --- files -----------------------------------------------------------------------------------------------------
 
-    def _match_run_file(self) -> None:
-        """Write what is trained; a run that goes on must be asked for the same."""
-        settings = {name: getattr(self.settings, name) for name in ("seed", "precision", "clip_norm", "log_every")}
-        settings |= {"validate_every": self.settings.validate_every, "processes": self.team.size}
-        now = {**self.describe, "settings": settings}
-        file = self.run / RUN_FILE
-        if listed(self.run) and not self.settings.resume:
-            raise InputError(
-                f"{printable_name(self.run)}: holds a run already; go on with --resume, or choose another folder"
-            )
-        if listed(self.run) and file.exists():
-            try:
-                difference = _first_difference(json.loads(file.read_bytes()), now, "")
-            except ValueError as error:
-                raise InputError(
-                    f"{printable_name(file)}: not JSON ({error}); train again in another folder"
-                ) from error
-            if difference:
-                raise InputError(
-                    f"{printable_name(file)}: {difference}; go on with the same options, or in another folder"
-                )
-        write_atomic(file, (json.dumps(now, indent=1, allow_nan=False) + "\n").encode("ascii"))
-
     def _write_model(self) -> None:
         """The best weights of the last stage, else the last."""
-        arrays, total = model_arrays(self.model), self.at.total
+        arrays, total, scores = model_arrays(self.model), self.at.total, self.at.scores
         if self.at.best_total is not None and self.at.best_total != total:
             try:
                 arrays, total = load_weights(folder_of(self.run, self.at.best_total))[0][MODEL], self.at.best_total
+                scores = self.at.best_scores
             except InputError as error:
                 self.listener.warn(f"{error} -- TAKING the last weights instead of the best")
         load_model(self.model, arrays, str(self.run))
-        trained = {"steps": total, "scores": self.at.scores, "best_score": self.at.best_score}
+        trained = {"steps": total, "scores": scores, "best_score": self.at.best_score}
         save_weights(self.run / MODEL_FOLDER, {MODEL: arrays}, {**self.describe, "trained": trained})
 
     def end_session(self, status: str, seconds: float) -> None:
@@ -379,14 +363,6 @@ def _due(step: int, every: int) -> bool:
 
 def _numbers(values: Mapping[str, float | Tensor]) -> dict[str, float]:
     return {name: float(value.detach() if isinstance(value, Tensor) else value) for name, value in values.items()}
-
-
-def _first_difference(before: Any, now: Any, name: str) -> str:
-    """The first value that two plain JSON values do not share, in words; '' if they are equal."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        parts = [_first_difference(before.get(key), now.get(key), f"{name}.{key}") for key in {**before, **now}]
-        return next((part for part in parts if part), "")
-    return "" if before == now else f"the run was begun with {name.lstrip('.')} = {before}, not {now}"
 
 
 def _save_jpg(picture: np.ndarray, file: Path) -> None:

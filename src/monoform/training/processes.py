@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from monoform.errors import InputError
-from monoform.training.records import TrainingEnvironmentError
+from monoform.training.records import OtherProcessError, TrainingEnvironmentError
 
 
 def choose_device(name: str) -> torch.device:
@@ -59,7 +59,8 @@ class Team:
         if self.size == 1:
             return value
         said = torch.tensor([value], dtype=torch.int64, device=self.device)
-        distributed.broadcast(said, src=0)
+        with _others_answer():
+            distributed.broadcast(said, src=0)
         return int(said)
 
     def largest(self, value: int) -> int:
@@ -67,15 +68,26 @@ class Team:
         if self.size == 1:
             return value
         said = torch.tensor([value], dtype=torch.int64, device=self.device)
-        distributed.all_reduce(said, distributed.ReduceOp.MAX)
+        with _others_answer():
+            distributed.all_reduce(said, distributed.ReduceOp.MAX)
         return int(said)
 
     def share(self, model: nn.Module) -> None:
         """Give all processes the first one's weights."""
         if self.size > 1:
             for tensor in model.state_dict().values():
-                # gloo knows no bool.
-                distributed.broadcast(tensor.view(torch.uint8) if tensor.dtype == torch.bool else tensor, src=0)
+                _broadcast(tensor)
+
+    def share_buffers(self, model: nn.Module) -> None:
+        """Give all processes the first one's buffers: with running means of its own each would evaluate another network."""
+        if self.size > 1:
+            buffers = list(model.buffers())
+            for dtype in dict.fromkeys(buffer.dtype for buffer in buffers):
+                same = [buffer for buffer in buffers if buffer.dtype == dtype]
+                flat = torch.cat([buffer.reshape(-1) for buffer in same])
+                _broadcast(flat)
+                for buffer, part in zip(same, flat.split([buffer.numel() for buffer in same]), strict=True):
+                    buffer.copy_(part.view_as(buffer))
 
     def average(self, parameters: Sequence[nn.Parameter], loss: Tensor) -> Tensor:
         """Replace the gradients by their mean over the processes, as of one batch of all; the loss's mean.
@@ -88,7 +100,8 @@ class Team:
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=self.device)
         flat = torch.cat([grad.reshape(-1).float() for grad in grads] + [used, loss.detach().reshape(1).float()])
-        distributed.all_reduce(flat)
+        with _others_answer():
+            distributed.all_reduce(flat)
         sizes = [grad.numel() for grad in grads]
         *means, used, mean_loss = (flat / self.size).split([*sizes, len(sizes), 1])
         for parameter, mean, count in zip(parameters, means, used.tolist(), strict=True):
@@ -98,7 +111,23 @@ class Team:
     def wait(self) -> None:
         """Until all processes are here."""
         if self.size > 1:
-            distributed.barrier()
+            with _others_answer():
+                distributed.barrier()
+
+
+def _broadcast(tensor: Tensor) -> None:
+    with _others_answer():
+        # gloo knows no bool.
+        distributed.broadcast(tensor.view(torch.uint8) if tensor.dtype == torch.bool else tensor, src=0)
+
+
+@contextlib.contextmanager
+def _others_answer() -> Iterator[None]:
+    """OtherProcessError where torch tells that another process has gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OtherProcessError from error
 
 
 @contextlib.contextmanager

@@ -19,6 +19,13 @@ class TrainingEnvironmentError(OSError):
     """A device that is not there, or a run folder in use: the environment's fault, exit code 3."""
 
 
+class OtherProcessError(TrainingEnvironmentError):
+    """Another of the processes that train together has failed, and tells why itself."""
+
+    def __init__(self) -> None:
+        super().__init__("another process of this training has failed; its own message tells why")
+
+
 @dataclass(frozen=True)
 class TrainSettings:
     """How to train, whatever is trained."""

@@ -49,6 +49,8 @@ class Position:
     scores: dict[str, float | None] = field(default_factory=dict)
     """Of the last validation; None for what was not finite."""
     best_score: float | None = None
+    best_scores: dict[str, float | None] = field(default_factory=dict)
+    """Of the validation with the best score."""
     best_step: int | None = None
     """Step of the stage."""
     best_total: int | None = None

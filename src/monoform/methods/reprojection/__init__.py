@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from monoform.errors import InputError
 from monoform.interfaces import ImageSet, Prediction
@@ -22,7 +21,7 @@ from monoform.methods.reprojection.config import LAPTOP, SMOKE, Config
 from monoform.methods.reprojection.inference import coupled, decoupled, shape_again, without_pose
 from monoform.methods.reprojection.pose_aware import fine_tuning, pose_regression
 from monoform.methods.reprojection.poses import pose_numbers
-from monoform.methods.reprojection.rows import aligned, check, posed
+from monoform.methods.reprojection.rows import aligned, check, check_natural, posed
 from monoform.methods.reprojection.shapes import autoencoder, joint, style_regression, variational_gan
 from monoform.methods.reprojection.stages import Reconstruct, Target, Task, Training
 from monoform.networks.image_nets import ImageEncoder
@@ -92,7 +91,7 @@ class Reprojection(nn.Module):
         check(train, "training", self.config.image_size)
         check(val, "validation", self.config.image_size)
         if natural is not None:
-            check(natural, "natural", self.config.image_size, side=0)
+            check_natural(natural, self.config.image_size)
         system = self.system
         task = Task(self.config, self.networks, system.target, system.reconstruct, train, val, natural)
         for stage in system.stages:
@@ -100,7 +99,7 @@ class Reprojection(nn.Module):
                 yield stage(task)
 
     def predict(self, images: Float[Tensor, "b c h w"]) -> Prediction:
-        """The shape with the mean style and the pose with the highest score. Needs no silhouette."""
+        """The shape with the mean style and the pose with the highest score; the mask is Eq. 3's, a pixel a cell."""
         size = self.config.image_size
         if "style" not in self.networks:
             raise InputError(f"{self.config.system} has no image input: give voxels to `reconstruct`")
@@ -111,9 +110,7 @@ class Reprojection(nn.Module):
         self.eval()
         with torch.inference_mode():
             found = self.system.reconstruct(self.networks, self.config, images)
-            mask = functional.interpolate(found.mask[:, None], (size, size), mode="bilinear", align_corners=False)
-        voxels, R, t, posed, _ = (part.float().cpu().numpy() for part in found)
-        return Prediction(voxels, R, t, posed, mask[:, 0].float().cpu().numpy())
+        return Prediction(*(part.float().cpu().numpy() for part in found))
 
     def reconstruct(self, voxels: Float[Tensor, "b 30 30 30"]) -> Float[Tensor, "b 30 30 30"]:
         """Shapes through the autoencoder of a system that has one: V2V of Table 2. Probabilities, in evaluation mode."""

@@ -1,9 +1,9 @@
 """The settings of Zhu 2017's systems."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
-from monoform.errors import InputError
+from monoform.methods.config_checks import check_categories, check_choice, check_least, check_positive, check_shares
 from monoform.networks.image_nets import SMALLEST
 
 if TYPE_CHECKING:
@@ -79,12 +79,20 @@ class Config:
     """Share of the training rows that are mirrored, image, shape and pose alike."""
 
     def __post_init__(self) -> None:
-        if self.image_size < SMALLEST:
-            raise InputError(f"image_size is {self.image_size}; give at least {SMALLEST}")
-        if self.batch_size < 4 or self.anchors < 1 or min(self.width, self.image_width, self.latent) < 1:
-            raise InputError("batch_size must be at least 4; anchors, width, image_width and latent at least 1")
-        if not 0.0 <= self.mirrored <= 1.0:
-            raise InputError(f"mirrored is {self.mirrored}; give a share from 0 to 1")
+        check_choice(self, "system", get_args(SystemName))
+        check_choice(self, "rotation_loss", ("twist", "geodesic"))
+        check_choice(self, "placing", ("best", "mixture"))
+        check_categories(self.categories)
+        check_least(self, ("image_size",), SMALLEST)
+        check_least(self, ("batch_size",), 4)
+        check_least(self, ("anchors", "width", "image_width", "latent", "shape_steps", "style_steps", "pose_steps"), 1)
+        weights = tuple(
+            f"{name}_weight" for name in ("kl", "adversarial", "feature", "voxel", "translation", "reprojection")
+        )
+        # Joint training and fine-tuning go on from what is trained: 0 leaves them out.
+        check_least(self, ("seed", "joint_steps", "tune_steps", *weights), 0)
+        check_positive(self, ("rate", "discriminator_rate", "joint_rate", "tune_rate"))
+        check_shares(self, ("mirrored",))
 
     def build(self) -> "Reprojection":
         """The system with fresh weights drawn from `seed`; the global generator is left as it was."""

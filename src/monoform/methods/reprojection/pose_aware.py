@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from monoform.interfaces import Update
+from monoform.methods.precision import single_precision
 from monoform.methods.reprojection import rows
 from monoform.methods.reprojection.poses import best_rotation, pose_loss, read_poses
 from monoform.methods.reprojection.shapes import voxel_loss
@@ -27,11 +28,12 @@ def pose_regression(task: Task) -> Training:
     optimizer = adam(networks.values(), config.rate)
 
     def learn(batch: Mapping[str, Tensor], update: Update) -> dict[str, float | Tensor]:
-        poses = read_poses(networks["pose"](batch["image"]), config.anchors)
-        loss = pose_loss(poses, batch["R"], batch["t"], config)
+        numbers = networks["pose"](batch["image"]).float()
+        with single_precision(numbers):
+            poses = read_poses(numbers, config.anchors)
+            loss = pose_loss(poses, batch["R"], batch["t"], config)
+            off = rotation_angle(best_rotation(poses).detach(), batch["R"]).rad2deg()
         update(loss, optimizer)
-        with torch.no_grad():
-            off = rotation_angle(best_rotation(poses), batch["R"]).rad2deg()
         return {"pose": loss.detach(), "rotation_deg": off.mean()}
 
     return Training(
@@ -66,13 +68,14 @@ def fine_tuning(task: Task) -> Training:
 
     def learn(batch: Mapping[str, Tensor], update: Update) -> dict[str, float | Tensor]:
         generator.eval()  # its batch statistics are a part of the prior too
-        logits = generator(networks["style"](batch["image"])[:, : config.latent])
-        numbers = networks["pose"](batch["image"])
-        poses = read_poses(numbers, config.anchors)
-        mask = voxel_max(logits.sigmoid(), best_rotation(poses), poses.t)
-        silhouettes = reprojection_loss(mask, batch["mask"])
-        cells = voxel_loss(logits[:half], batch["voxels"])
-        pose = pose_loss(read_poses(numbers[:half], config.anchors), batch["R"], batch["t"], config)
+        logits = generator(networks["style"](batch["image"])[:, : config.latent]).float()
+        numbers = networks["pose"](batch["image"]).float()
+        with single_precision(logits):
+            poses = read_poses(numbers, config.anchors)
+            mask = voxel_max(logits.sigmoid(), best_rotation(poses), poses.t)
+            silhouettes = reprojection_loss(mask, batch["mask"])
+            cells = voxel_loss(logits[:half], batch["voxels"])
+            pose = pose_loss(read_poses(numbers[:half], config.anchors), batch["R"], batch["t"], config)
         update(config.reprojection_weight * silhouettes + cells + pose, optimizer)
         return {"silhouettes": silhouettes.detach(), "voxels": cells.detach(), "pose": pose.detach()}
 

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from monoform.errors import InputError
 from monoform.interfaces import ImageSet
+from monoform.methods.image_tensors import area_mean
 from monoform.networks.voxel_nets import SIDE
 from monoform.projection.warping import warp
 
@@ -30,8 +30,7 @@ def pick(images: ImageSet, rows: np.ndarray) -> dict[str, Tensor]:
     The mask is on the voxels' grid, because silhouettes are compared there.
     """
     image = torch.from_numpy(np.ascontiguousarray(images.images[rows])).permute(0, 3, 1, 2).float() / 255
-    mask = torch.from_numpy(np.ascontiguousarray(images.masks[rows])).float() / 255
-    return {"image": image, "mask": functional.adaptive_avg_pool2d(mask[:, None], SIDE)[:, 0]}
+    return {"image": image, "mask": torch.from_numpy(area_mean(images.masks[rows], SIDE) / np.float32(255))}
 
 
 def pick_rendered(images: ImageSet, rows: np.ndarray) -> dict[str, Tensor]:
@@ -76,8 +75,16 @@ def posed(batch: Mapping[str, Tensor]) -> Float[Tensor, "b 30 30 30"]:
 
 
 def held_back(natural: ImageSet) -> np.ndarray:
-    """The natural rows that are never trained on, every tenth: a silhouette needs no other truth to validate with."""
-    return np.arange(0, len(natural), 10)
+    """The natural rows that are never trained on, all of every tenth object: a silhouette needs no other truth."""
+    _, number = np.unique(natural.objects, return_inverse=True)
+    return np.flatnonzero(number % 10 == 0)
+
+
+def check_natural(natural: ImageSet, size: int) -> None:
+    """`check` for images with masks alone, of which enough are left when some are held back."""
+    check(natural, "natural", size, side=0)
+    if len(np.unique(natural.objects)) < 2:
+        raise InputError("the natural images show one object; give two or more, as one is held back to validate with")
 
 
 def draw_natural(natural: ImageSet, count: int, rng: np.random.Generator) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ SUFFICIENT = 0.8
 
 def posterior(numbers: Float[Tensor, "b two_latent"]) -> tuple[Float[Tensor, "b latent"], Float[Tensor, "b latent"]]:
     """Mean and logarithm of the variance of a style."""
-    mean, log_variance = numbers.chunk(2, dim=1)
+    mean, log_variance = numbers.float().chunk(2, dim=1)
     return mean, log_variance.clamp(-10, 10)
 
 
@@ -46,7 +46,7 @@ def divergence(mean: Float[Tensor, "b d"], log_variance: Float[Tensor, "b d"]) -
 
 def voxel_loss(logits: Float[Tensor, "b q q q"], voxels: Float[Tensor, "b q q q"]) -> Float[Tensor, ""]:
     """Binary cross-entropy, mean over the cells."""
-    return functional.binary_cross_entropy_with_logits(logits, voxels)
+    return functional.binary_cross_entropy_with_logits(logits.float(), voxels)
 
 
 # --- p-TL: autoencoder, then image to style, then both (Figure 2, part 1.a) ----------------------------------------
@@ -79,7 +79,7 @@ def style_regression(task: Task) -> Training:
         encoder = task.networks["shape_encoder"].eval()
         with torch.no_grad():
             style, _ = posterior(encoder(task.target(batch)))
-        loss = (networks["style"](batch["image"]) - style).square().sum(1).mean()
+        loss = (networks["style"](batch["image"]).float() - style).square().sum(1).mean()
         update(loss, optimizer)
         return {"style": loss.detach()}
 
@@ -97,7 +97,7 @@ def joint(task: Task) -> Training:
     def learn(batch: Mapping[str, Tensor], update: Update) -> dict[str, float | Tensor]:
         voxels = task.target(batch)
         style = posterior(networks["shape_encoder"](voxels))
-        seen = networks["style"](batch["image"])
+        seen = networks["style"](batch["image"]).float()
         own, from_image = networks["generator"](torch.cat([sample_style(*style), seen])).chunk(2)
         apart = (seen - style[0]).square().sum(1).mean() / CELLS
         cells, through = voxel_loss(own, voxels), voxel_loss(from_image, voxels)
@@ -128,7 +128,7 @@ def variational_gan(task: Task) -> Training:
         invented = torch.randn_like(style[0][: (len(voxels) + 1) // 2])
         logits = networks["generator"](torch.cat([sample_style(*style), invented]))
         fakes = logits.sigmoid()
-        critic_loss, right = _tell_apart(networks["discriminator"], voxels, fakes.detach())
+        critic_loss, right = tell_apart(networks["discriminator"], voxels, fakes.detach())
         # A weight of 0 rather than no step, so that several processes do the same.
         update(critic_loss * (right <= SUFFICIENT), critic)
 
@@ -136,8 +136,8 @@ def variational_gan(task: Task) -> Training:
             _, features = networks["discriminator"](voxels)
         verdict, made = networks["discriminator"](fakes)
         parts = {
-            "features": (made[: len(voxels)] - features).square().mean(),
-            "adversarial": functional.softplus(-verdict).mean(),
+            "features": (made[: len(voxels)].float() - features.float()).square().mean(),
+            "adversarial": functional.softplus(-verdict.float()).mean(),
             "voxels": voxel_loss(logits[: len(voxels)], voxels),
             "kl": divergence(*style),
         }
@@ -152,9 +152,9 @@ def variational_gan(task: Task) -> Training:
     )  # fmt: skip
 
 
-def _tell_apart(discriminator: nn.Module, real: Tensor, fakes: Tensor) -> tuple[Tensor, Tensor]:
+def tell_apart(discriminator: nn.Module, real: Tensor, fakes: Tensor) -> tuple[Tensor, Tensor]:
     """The discriminator's loss, and the share of shapes that it judges rightly."""
-    on_real, on_fakes = discriminator(real)[0], discriminator(fakes)[0]
+    on_real, on_fakes = discriminator(real)[0].float(), discriminator(fakes)[0].float()
     right = ((on_real > 0).float().mean() + (on_fakes < 0).float().mean()) / 2
     return functional.softplus(-on_real).mean() + functional.softplus(on_fakes).mean(), right
 
