@@ -1,0 +1,92 @@
+"""Writes the results of docs/papers/self_consistency.md from the tables that `monoform reproduce` has left in results/.
+
+    monoform reproduce liao2019 --table N --scale laptop --models MODELS -o OUT      (N = 1, 2, 3, 4; seed 0; two cores)
+    cp OUT/liao2019-table-*.json OUT/liao2019-table-*.md experiments/results/
+    python experiments/method_results.py
+
+MODELS is a folder of real models with a manifest. Expected: the figures that stand on the page. The six trainings took 82
+minutes of CPU time, 2,000 steps each: about a quarter of an hour a training on two quiet cores.
+"""
+
+import json
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "papers" / "self_consistency.md"
+COLUMNS = ("aeroplane", "car", "chair", "macro")
+SHOWN = {
+    1: ("voxel IoU, threshold 0.5", "the mean training shape", "the nearest training shape"),
+    2: ("rotation error, mean", "half-turns, mean", "share of poses flipped", "elevation error", "mask IoU"),
+    3: ("predicted pose, threshold 0.5", "true pose, threshold 0.5", "true shape, predicted pose"),
+    4: ("predicted pose, threshold 0.5", "true pose, threshold 0.5", "true shape, predicted pose", "true shape, true pose"),
+}  # fmt: skip
+"""Of each table the paper's own rows and ours whose label has one of these in it; the files hold all."""
+TEXT = """## Results
+
+`monoform reproduce liao2019 --table 1 --models MODELS`, and 2, 3 and 4: one network a category, seed 0, {train}
+procedural shapes and the training split of {real} real models (cars; the others alike), 6 views each, 2,000 steps on
+two cores. Tested on shapes never seen: 80 procedural ones a category, and real models of other near-duplicate groups.
+Brackets: 95 % intervals of a bootstrap over objects. The paper's rows are of ShapeNet, other data: compare ours with
+each other.
+
+{tables}
+![Image, masks, projection, true and predicted voxels, and both as the camera sees them](../images/self_consistency_results.jpg)
+
+*As the paper's Figure 2; four rows of each test set, evenly spread, not chosen. Blue cells: not in the true shape.
+Procedural, then real, for aeroplane, car, chair.*
+
+- **Poses are learnt without a pose label**, to a few degrees on unseen shapes, and the car's half-turn too, which the
+  paper's network misses in every second image.
+- **On real models** cars and aeroplanes keep their poses. Chairs often do not: the real ones are farther from the
+  procedural ones (see the mean training shape's IoU, and the red stool in the figure).
+- **The pose branch costs shape here**: without it the same network reaches a higher voxel IoU in all categories, the
+  opposite of what the paper claims. One seed, 2,000 steps: the shared encoder spends them on the pose; longer
+  training and other weights were not tried.
+- The nearest training shape is far above the prediction: procedural test shapes have near relatives in training, and
+  the network has not learnt to tell them all apart.
+- `mask_growth` (1 px) was chosen while looking at true elevations of validation shapes; the pose itself was never
+  shown.
+"""
+
+
+def load(table: int) -> dict:
+    return json.loads((HERE / "results" / f"liao2019-table-{table}-laptop.json").read_text())
+
+
+def cell(row: dict, column: str) -> str:
+    found, digits = row["values"].get(column), 1 if "degrees" in row["label"] else 3
+    if not isinstance(found, dict):
+        return "" if found is None else f"{found:.{digits}f}"
+    return f"{found['value']:.{digits}f} [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"
+
+
+def table_of(number: int) -> str:
+    report = load(number)
+    lines = [f"**Table {number}**: {report['title']}\n", "| | on | " + " | ".join(COLUMNS) + " |", "|---" * 6 + "|"]
+    for row in report["rows"]:
+        printed = row["label"].startswith("Liao 2019")
+        ours = any(part in row["label"] for part in SHOWN[number]) and "oracle, threshold" not in row["label"]
+        if printed or (ours and "resolved by an oracle" not in row["label"]):
+            source = "*paper, other data*" if printed else row["source"].removesuffix(", test")
+            label = (
+                row["label"]
+                .replace("monoform: ", "")
+                .replace("monoform without", "without")
+                .replace(", threshold 0.5", "")
+            )
+            lines.append(f"| {label} | {source} | " + " | ".join(cell(row, column) for column in COLUMNS) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    sets = load(1)["data"]
+    train = next(v for k, v in sets.items() if "procedural-car-train" in k)["objects"]
+    real = next(v for k, v in sets.items() if "real-car-train" in k)["objects"]
+    page = PAGE.read_text()
+    page = page[: page.index("## Results")]
+    tables = "\n".join(map(table_of, SHOWN))
+    PAGE.write_text(page + TEXT.format(tables=tables, train=f"{train:,}", real=real))
+
+
+if __name__ == "__main__":
+    main()
