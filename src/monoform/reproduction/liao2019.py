@@ -251,12 +251,12 @@ def image_sets(category: str, task: Task, shop: Workshop) -> tuple[ImageSet, Ima
     scale, size, side = SCALES[task.scale], SCALES[task.scale].config.image_size, SCALES[task.scale].config.voxel_side
 
     def drawn(source: str, part: str, shapes: Shapes) -> ImageSet:
-        settings = {"category": category, "size": size, "side": side, "views": scale.views, **shapes.made_of}
+        drawing = {"size": size, "views": scale.views, "side": side, "kind": "shell", "elevations": (30.0,)}
+        settings = {"category": category, **drawing, **shapes.made_of}
 
         def make() -> ImageSet:
             entries, ids = shapes.load()
-            names = [category] * len(entries)
-            return render_turntable(entries, names, ids, size=size, views=scale.views, seed=0, side=side, kind="shell")
+            return render_turntable(entries, [category] * len(entries), ids, seed=0, **drawing)
 
         return shop.image_set(f"{NAME}-{task.scale}-{source}-{category}-{part}", settings, make)
 

@@ -23,6 +23,7 @@ from monoform.evaluate import (
 from monoform.interfaces import ImageSet, Stage
 from monoform.methods.reprojection import LAPTOP, SMOKE, Config
 from monoform.reproduction.figures import telling_rows, zhu2017_figure
+from monoform.reproduction.near_duplicates import groups_of
 from monoform.reproduction.paper_data import (
     Shapes,
     coco_photos,
@@ -41,6 +42,7 @@ NAME = "zhu2017"
 REFERENCE = "Zhu et al., ICCV 2017"
 CATEGORIES = ("aeroplane", "chair", "car")
 PROTOCOL = Zhu2017Protocol()
+REAL = "real models, other look, test"
 SIDE, KIND = 30, "solid"
 TUNING = "fine_tuning"
 """The stage on natural images."""
@@ -209,7 +211,10 @@ def tuned_evaluations(system: str, task: Task, shop: Workshop, seed: int) -> dic
         for when, method in (("before", before), ("after", after)):
             for source, test in sets.tests.items():
                 shop.tell(f"measuring {system} of {category} {when} fine-tuning")
-                parts[when].setdefault(source, []).append(evaluate_zhu2017(method, test, PROTOCOL))
+                groups = None
+                if source == REAL and task.models is not None:
+                    groups = groups_of(task.models, category, "test")
+                parts[when].setdefault(source, []).append(evaluate_zhu2017(method, test, PROTOCOL, groups))
     return {
         when: {source: joined(found, PROTOCOL) for source, found in by_set.items()} for when, by_set in parts.items()
     }
@@ -265,7 +270,7 @@ def image_sets(category: str, task: Task, shop: Workshop) -> Sets:
     if task.models is not None:
         real = partial(real_models, task.models, category)
         train = join(train, _drawn("real", "train", category, real("train"), "rendered", task, shop))
-        tests["real models, other look, test"] = _drawn("real", "test", category, real("test"), "other", task, shop)
+        tests[REAL] = _drawn("real", "test", category, real("test"), "other", task, shop)
     if task.natural is not None and has_photos(task.natural, category):
         tests["photos"] = _photos(task.natural, category, task, shop)
     return Sets(train, drawn("val", "rendered"), drawn("rendered", "rendered"), natural, tests)
