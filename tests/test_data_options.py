@@ -11,8 +11,9 @@ from PIL import Image
 
 from data_cases import SIDE
 from monoform.cli import main
-from monoform.cli.data_sources import Opened, fingerprint, made_by, open_source
+from monoform.cli.data_sources import Opened, made_by, open_source
 from monoform.data.reading import open_own
+from monoform.data.rendering.backgrounds import fingerprint
 from monoform.files.voxels import save_voxels
 
 SMALL = ["--size", "32", "--voxels", "0", "--views", "1", "--clean", "--quiet"]

@@ -8,7 +8,6 @@ import tyro
 
 from monoform.cli.data_sources import (
     Opened,
-    fingerprint,
     licence_of,
     made_by,
     need_parent,
@@ -188,6 +187,8 @@ def _synth(task: Synth) -> int:
               "renderer": task.renderer}  # fmt: skip
     licence = LICENCE
     if backgrounds is not None:
+        from monoform.data.rendering.backgrounds import fingerprint
+
         recipe["backgrounds_sha256"] = fingerprint(backgrounds, photos)
         licence = PHOTOS_LICENCE
     return _write(source, task.out, _plan(task.written, recipe, licence), task.written.force, task.common)

@@ -1,7 +1,6 @@
 """Which set `monoform data` reads: the options, what goes with what, and where the result may not be written."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -105,12 +104,6 @@ def _given(opened: Opened) -> dict[str, Any]:
         if opened.source not in GOES_WITH[name]:
             raise UsageError(f"--{name.replace('_', '-')} goes with --from {', '.join(GOES_WITH[name])}")
     return given
-
-
-def fingerprint(folder: Path, files: Sequence[Path]) -> str:
-    """SHA-256 of the names and sizes of files below a folder: changes where one is added, taken out or exchanged."""
-    lines = [f"{path.relative_to(folder)} {path.stat().st_size}\n" for path in sorted(files)]
-    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def licence_of(source: "Source") -> str:

@@ -4,6 +4,7 @@ import hashlib
 import math
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,12 @@ SCENERY_UNTIL = (
     (paint.ROOM, 1.0),
 )
 """Kinds of procedural scenery and their cumulative shares."""
+
+
+def fingerprint(folder: Path, files: Sequence[Path]) -> str:
+    """SHA-256 of the names and sizes of files below a folder: changes where one is added, taken out or exchanged."""
+    lines = [f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n" for path in sorted(files)]
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class PhotoFolder:
@@ -60,8 +67,7 @@ class PhotoFolder:
 
     def record(self) -> dict[str, Any]:
         """Which photos these are, as JSON without a path of this machine: SHA-256 over their names and sizes."""
-        lines = [f"{path.relative_to(self.folder).as_posix()} {path.stat().st_size}\n" for path in self.paths]
-        digest = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+        digest = fingerprint(self.folder, self.paths)
         return {"folder": self.folder.resolve().name, "photos": len(self.paths), "sha256": digest}
 
     def photo(self, number: int) -> np.ndarray:
