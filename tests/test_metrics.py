@@ -279,3 +279,114 @@ def test_every_half_turned_pose_is_flipped_or_not_but_never_both():
     turns = Rotation.random(6, rng=np.random.default_rng(0)).as_matrix()
     for R, S in itertools.product(turns, turns):
         assert not (metrics.is_flipped(R, S) and metrics.is_flipped(R @ metrics.HALF_TURN, S))
+
+
+# --- poses
+
+
+POSES = st.integers(0, 2**32 - 1).map(
+    lambda seed: (
+        Rotation.random(2, rng=np.random.default_rng(seed)).as_matrix(),
+        np.random.default_rng(seed).normal(size=(2, 3)) * 0.5 + [0, 0, 6],
+    )
+)
+CAMERA = np.array([[70.0, 0, 32], [0, 80, 30], [0, 0, 1]])
+
+
+def placed(R: np.ndarray, t: np.ndarray, points: np.ndarray) -> list[np.ndarray]:
+    """Point by point, as the definition has it."""
+    return [np.array([R[i] @ p + t[i] for i in range(3)]) for p in points]
+
+
+def seen(points: list[np.ndarray]) -> list[np.ndarray]:
+    return [np.array([70 * p[0] / p[2] + 32, 80 * p[1] / p[2] + 30]) for p in points]
+
+
+def farthest(a: list[np.ndarray], b: list[np.ndarray]) -> float:
+    return max(np.linalg.norm(p - q) for p, q in zip(a, b))
+
+
+@given(POSES, POINTS, st.integers(0, 2**32 - 1))
+def test_pose_errors_are_brute_force(pose, points, seed):
+    (R, true_R), (t, true_t) = pose
+    found, true = placed(R, t, points), placed(true_R, true_t, points)
+    apart = [np.linalg.norm(p - q) for p, q in zip(found, true)]
+    assert metrics.add(R, t, true_R, true_t, points) == pytest.approx(np.mean(apart))
+    nearest = [min(np.linalg.norm(p - q) for p in found) for q in true]
+    assert metrics.add_s(R, t, true_R, true_t, points) == pytest.approx(np.mean(nearest))
+    turns = Rotation.random(3, rng=np.random.default_rng(seed)).as_matrix()
+    turns[0] = np.eye(3)
+    moves = np.array([[0, 0, 0], [0.1, 0, 0.2], [0, -0.3, 0]])
+    symmetries = np.tile(np.eye(4), (3, 1, 1))
+    symmetries[:, :3, :3], symmetries[:, :3, 3] = turns, moves
+    # As the toolkit composes them: R_true S and R_true s + t_true.
+    alike = [placed(true_R @ S, true_R @ s + true_t, points) for S, s in zip(turns, moves)]
+    assert metrics.mssd(R, t, true_R, true_t, points, symmetries) == pytest.approx(
+        min(farthest(found, other) for other in alike)
+    )
+    pixels = metrics.mspd(R, t, true_R, true_t, CAMERA, points, symmetries)
+    assert pixels == pytest.approx(min(farthest(seen(found), seen(other)) for other in alike))
+
+
+@given(POSES, POINTS)
+def test_pose_errors_keep_their_order_and_are_none_of_equal_poses(pose, points):
+    (R, true_R), (t, true_t) = pose
+    args = R, t, true_R, true_t, points
+    small, mean, largest = metrics.add_s(*args), metrics.add(*args), metrics.mssd(*args)
+    assert 0 <= small <= mean + 1e-9 <= largest + 2e-9
+    for call in (metrics.add, metrics.add_s, metrics.mssd):
+        assert call(R, t, R, t, points) == pytest.approx(0, abs=1e-9)
+        # Moved along with the camera, nothing changes.
+        assert call(true_R @ R, true_R @ t, true_R @ true_R, true_R @ true_t, points) == pytest.approx(call(*args))
+    assert metrics.add(R, t, R, true_t, points) == pytest.approx(metrics.translation_error(t, true_t))
+    assert metrics.mspd(R, t, R, t, CAMERA, points) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_symmetry_of_the_object_is_no_error():
+    """A box turned half round its up axis: its corners come to lie on one another, the error without the symmetry is large."""
+    points = box((1.0, 0.4, 0.6)).vertices + [0.2, 0.0, 0.0]
+    half = np.eye(4)
+    half[:3, :3], half[:3, 3] = metrics.HALF_TURN, [0.4, 0, 0]
+    symmetries, t = np.stack([np.eye(4), half]), np.array([0.1, 0.2, 5.0])
+    R = Rotation.random(rng=np.random.default_rng(2)).as_matrix()
+    turned, moved = R @ metrics.HALF_TURN, R @ half[:3, 3] + t
+    assert metrics.mssd(turned, moved, R, t, points, symmetries) == pytest.approx(0, abs=1e-12)
+    assert metrics.mspd(turned, moved, R, t, CAMERA, points, symmetries) == pytest.approx(0, abs=1e-9)
+    assert metrics.add_s(turned, moved, R, t, points) == pytest.approx(0, abs=1e-9)
+    assert metrics.mssd(turned, moved, R, t, points) == pytest.approx(np.hypot(1.0, 0.6))
+    assert metrics.add(turned, moved, R, t, points) == pytest.approx(np.hypot(1.0, 0.6))
+
+
+def test_poses_are_measured_in_batches_as_one_by_one():
+    rng = np.random.default_rng(7)
+    R, true_R = (Rotation.random(4, rng=rng).as_matrix().reshape(2, 2, 3, 3) for _ in range(2))
+    t, true_t = (rng.normal(size=(2, 2, 3)) + [0, 0, 8] for _ in range(2))
+    points, K = rng.normal(size=(9, 3)), np.tile(CAMERA, (2, 2, 1, 1))
+    for call, extra in ((metrics.add, ()), (metrics.add_s, ()), (metrics.mssd, ()), (metrics.mspd, (K,))):
+        found = call(R, t, true_R, true_t, *extra, points)
+        assert found.shape == (2, 2)
+        one = call(R[1, 0], t[1, 0], true_R[1, 0], true_t[1, 0], *(e[1, 0] for e in extra), points)
+        assert found[1, 0] == pytest.approx(one)
+
+
+def test_a_class_counts_where_it_alone_is_highest():
+    scores = np.array([[0.1, 0.7, 0.2], [0.4, 0.4, 0.2], [3.0, 1.0, 2.0]])
+    assert metrics.top_1(scores, np.array([1, 0, 2])).tolist() == [True, False, False]
+    with pytest.raises(InputError, match="below k"):
+        metrics.top_1(scores, np.array([1, 0, 3]))
+
+
+def test_poses_that_cannot_be_measured_are_named():
+    eye, nothing, points = np.eye(3), np.zeros(3), np.zeros((2, 3))
+    with pytest.raises(NumericError, match="NaN or infinity"):
+        metrics.add(eye, np.full(3, np.nan), eye, nothing, points)
+    with pytest.raises(InputError, match="no rotation"):
+        metrics.mssd(2 * eye, nothing, eye, nothing, points)
+    with pytest.raises(InputError, match="translations of shape"):
+        metrics.translation_error(np.zeros(2), np.zeros(2))
+    with pytest.raises(NumericError, match="at least one point"):
+        metrics.add_s(eye, nothing, eye, nothing, points[:0])
+    with pytest.raises(InputError, match="the identity among them"):
+        metrics.mssd(eye, nothing, eye, nothing, points, np.zeros((0, 4, 4)))
+    at_camera = metrics.mspd(eye, nothing, eye, np.array([0, 0, 1.0]), CAMERA, np.ones((1, 3)) * [0.1, 0, 0])
+    assert np.isfinite(at_camera)
