@@ -15,6 +15,7 @@ from monoform.data.image_sets.drawing import (
     render_weak,
     shapes_for,
 )
+from monoform.data.image_sets.posts import render_posts
 from monoform.data.image_sets.storing import load_images, save_images
 from monoform.data.image_sets.taking import from_source, natural_from
 
@@ -28,6 +29,7 @@ __all__ = [
     "models_for",
     "natural_from",
     "of_category",
+    "render_posts",
     "render_turntable",
     "render_weak",
     "save_images",

@@ -36,7 +36,11 @@ def of_category(images: ImageSet, name: str) -> ImageSet:
 
 
 def join(a: ImageSet, b: ImageSet) -> ImageSet:
-    """The images of a, then those of b; objects keep rows of their own. Raises InputError for sets that differ in kind."""
+    """The images of a, then those of b. An object with the category, id and voxels of one of a is that one.
+
+    One that differs in voxels alone, such as in its scale, keeps a row of its own. Raises InputError for sets that differ
+    in kind.
+    """
     for what, of_a, of_b in (
         ("images", a.images.shape[1:], b.images.shape[1:]),
         ("voxels", a.voxels.shape[1:], b.voxels.shape[1:]),
@@ -44,12 +48,30 @@ def join(a: ImageSet, b: ImageSet) -> ImageSet:
     ):
         if of_a != of_b:
             raise InputError(f"two image sets whose {what} differ, {of_a} and {of_b}; make both with the same settings")
+    rows, new = _rows_in(a, b)
     return replace(
         a,
         **{name: np.concatenate([getattr(a, name), getattr(b, name)]) for name in PER_IMAGE},
-        objects=np.concatenate([a.objects, b.objects + len(a.object_ids)]),
-        voxels=np.concatenate([a.voxels, b.voxels]),
-        object_ids=(*a.object_ids, *b.object_ids),
-        categories=(*a.categories, *b.categories),
+        objects=np.concatenate([a.objects, rows[b.objects]]),
+        voxels=np.concatenate([a.voxels, b.voxels[new]]),
+        object_ids=(*a.object_ids, *(b.object_ids[number] for number in new)),
+        categories=(*a.categories, *(b.categories[number] for number in new)),
         made_by={"joined": [a.made_by, b.made_by]},
     )
+
+
+def _rows_in(a: ImageSet, b: ImageSet) -> tuple[np.ndarray, list[int]]:
+    """Where the objects of b are in the joined set, and which of them a has not.
+
+    With two rows one object could be learnt from in one and held back in the other, and would count twice in an interval.
+    """
+    known: dict[tuple[str, str], list[int]] = {}
+    for row, name in enumerate(zip(a.categories, a.object_ids, strict=True)):
+        known.setdefault(name, []).append(row)
+    rows, new = np.empty(len(b.object_ids), np.int64), []
+    for number, name in enumerate(zip(b.categories, b.object_ids, strict=True)):
+        same = [row for row in known.get(name, []) if np.array_equal(a.voxels[row], b.voxels[number])]
+        rows[number] = same[0] if same else len(a.object_ids) + len(new)
+        if not same:
+            new.append(number)
+    return rows, new
