@@ -227,6 +227,18 @@ def test_encoder_gets_half_of_what_the_voxel_decoder_gets():
     torch.testing.assert_close(got, whole / 2)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_a_share_of_the_poses_gradient_reaches_the_encoder(share):
+    weight = []
+    for given in (share, 1.0):
+        network = replace(SMALL, pose_gradient=given).build().network.eval()
+        angles = network(torch.linspace(0, 1, 3 * SMALL.image_size**2).view(1, 3, SMALL.image_size, -1)).angles
+        angles.azimuth.sum().backward()
+        weight.append(network.encoder.conv1.weight.grad)
+    assert weight[1].abs().max() > 0
+    torch.testing.assert_close(weight[0], share * weight[1])
+
+
 def test_without_pose_branch_the_shape_alone_is_learnt(chairs):
     method = replace(SMALL, pose="none").build()
     assert not [name for name in method.state_dict() if "pose" in name or "angles" in name]

@@ -62,7 +62,7 @@ def describe_method(name: str, config: Any) -> dict[str, Any]:
 
 def save_method(method: Method, name: str, folder: str | os.PathLike[str]) -> None:
     """Write a method's weights and config to a folder, atomically. name: its key in METHODS. Raises WriteError."""
-    save_weights(folder, {MODEL: model_arrays(_module(method))}, describe_method(name, method.config))
+    save_weights(folder, {MODEL: model_arrays(as_module(method))}, describe_method(name, method.config))
 
 
 def load_method(folder: str | os.PathLike[str], device: str = "cpu") -> Method:
@@ -102,7 +102,8 @@ def _load(folder: Path, device: str, *, finished: bool) -> tuple[Method, Weights
     return method.to(device).eval(), Weights(folder, record, finished)
 
 
-def _module(method: Method) -> nn.Module:
+def as_module(method: Method) -> nn.Module:
+    """A method as what it is beside."""
     if not isinstance(method, nn.Module):
         raise TypeError(f"a method is an nn.Module, not {type(method).__name__}")
     return method

@@ -25,7 +25,7 @@ def check_config(config: "Config") -> None:
     weights = tuple(f"lambda_{name}" for name in ("positive", "ray", "projection", "kl", "choice"))
     check_least(config, (*weights, "mask_growth", "seed"), 0)
     check_positive(config, ("learning_rate", "last_learning_rate", "focal", "temperature"))
-    check_shares(config, ("explored", "colour_shift"))
+    check_shares(config, ("explored", "colour_shift", "pose_gradient"))
     if config.voxel_side < 4 or config.voxel_side & (config.voxel_side - 1):
         raise InputError(f"voxel_side is {config.voxel_side}; give 4 times a power of two, such as 32")
     if config.mask_size < 8 or config.mask_size % 8:

@@ -9,17 +9,19 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import torch
 
 from monoform import __version__
-from monoform.checkpoints import describe_method, load_method
+from monoform.checkpoints import as_module, describe_method, load_method
 from monoform.data.image_sets import save_images
 from monoform.data.image_sets.leakage import SEEN, load_known, refuse_shared, seen_record
 from monoform.errors import InputError
 from monoform.evaluate import Cell, Evaluation
-from monoform.interfaces import ImageSet, Stage
+from monoform.interfaces import ImageSet, Method, Stage
 from monoform.results import plain, write_json
 from monoform.training import Listener, TrainReport, TrainSettings, train
 
@@ -64,22 +66,26 @@ class Workshop:
 
     def trained(
         self, name: str, method_name: str, config: Any, stages_of: Callable[[Any], Iterator[Stage]],
-        *, sets: Mapping[str, ImageSet], seed: int, start: Path | None = None,
+        *, sets: Mapping[str, ImageSet], seed: int, start: Mapping[str, Path] = MappingProxyType({}),
     ) -> tuple[Any, Path]:  # fmt: skip
         """The trained method and the folder of its weights; trained, or trained further, if it is not finished.
 
         stages_of: the method's stages on its sets. sets: those by role, 'val' among them or not; what they hold, not how it was
-        made, decides which run it is. start: weights of a finished run to begin from.
+        made, decides which run it is. start: weights of finished runs to begin from, each by how the names of the parameters
+        begin that are taken from it; '' is all.
         Raises Stopped when a signal ends the training, InputError if the validation set shares objects or images with another.
         """
         decides = {
-            **describe_method(method_name, config), "seed": seed, "start": "" if start is None else start.parent.name,
+            **describe_method(method_name, config), "seed": seed,
+            "start": {names: weights.parent.name for names, weights in start.items()},
             "sets": {role: images.made_by | {"images": len(images)} for role, images in sets.items()},
         }  # fmt: skip
         run = self.folder / "runs" / f"{name}-{_digest(decides)}"
         summary = run.with_name(run.name + ".json")
         if not (run / "model").is_dir():
-            method = config.build() if start is None else load_method(start)
+            method = config.build()
+            for names, weights in start.items():
+                take_over(method, load_method(weights), names)
             seen = seen_record(sets)
             if "val" in sets:
                 refuse_shared(sets["val"], "the validation set", {role: seen[role] for role in seen if role != "val"})
@@ -101,6 +107,17 @@ class Workshop:
         write_json(summary, {"steps": report.steps, "hours": hours, "device": report.device, "status": report.status})
         if report.status != "trained":
             raise Stopped(report.status)
+
+
+def take_over(method: Method, trained: Method, names: str) -> None:
+    """Give a method those weights of another whose names begin so. Raises InputError if there are none or they do not fit."""
+    states = [as_module(each).state_dict() for each in (method, trained)]
+    own, others = ({name: x for name, x in state.items() if name.startswith(names)} for state in states)
+    if not own or own.keys() != others.keys() or any(own[name].shape != others[name].shape for name in own):
+        raise InputError(f"the weights '{names}' of the run to begin from do not fit; train it with the same settings")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(others[name])
 
 
 def evaluated_cells(evaluation: Evaluation, quantity: str) -> dict[str, Cell]:

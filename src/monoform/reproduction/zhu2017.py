@@ -1,6 +1,6 @@
 """Zhu 2017, "Rethinking Reprojection": its table 2, and 3D and 2D AP before and after fine-tuning (tables 3 and 4)."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -44,8 +44,17 @@ CATEGORIES = ("aeroplane", "chair", "car")
 PROTOCOL = Zhu2017Protocol()
 REAL = "real models, other look, test"
 SIDE, KIND = 30, "solid"
+SCALES_OF_SHAPES = (0.75, 1.0)
+"""The random factors of the shapes; the paper does not give its own."""
 TUNING = "fine_tuning"
 """The stage on natural images."""
+SHARED = {
+    "p-3D-VAE-GAN": {"3D-VAE-GAN": ("style", "generator", "discriminator")},
+    "p-TL": {"3D-VAE": ("shape_encoder", "generator"), "p-3D-VAE-GAN": ("pose",)},
+}
+"""The networks that a system takes from others that have trained them."""
+OWN_STAGES = {"p-3D-VAE-GAN": ("pose",), "p-TL": ("style", "joint")}
+"""The stages that are left for it."""
 
 # --- what the paper prints ---------------------------------------------------------------------------------------
 
@@ -108,7 +117,7 @@ class Scale:
 
 SCALES = {
     "smoke": Scale(4, 2, 2, 2, 2, SMOKE),
-    "laptop": Scale(400, 40, 80, 200, 8, LAPTOP),
+    "laptop": Scale(2000, 60, 80, 300, 6, LAPTOP),
     "paper": Scale(0, 0, 0, 0, 51, Config()),
 }
 """'paper' takes every model; 51 views of each are about the paper's numbers of images."""
@@ -221,33 +230,47 @@ def tuned_evaluations(system: str, task: Task, shop: Workshop, seed: int) -> dic
 
 
 def trained(system: str, category: str, sets: Sets, task: Task, shop: Workshop, seed: int) -> tuple[Any, Path]:
-    """A system after all stages on rendered images, and the folder of its weights."""
-    config = replace(SCALES[task.scale].config, system=system, categories=(category,), seed=seed)
-    name = "-".join((NAME, task.scale, system, category, str(seed)))
+    """A system after all stages on rendered images, and the folder of its weights.
+
+    What two systems train alike is trained once: 3D-VAE-GAN is the first stage of p-3D-VAE-GAN, 3D-VAE that of p-TL, and both
+    have the same pose regressor.
+    """
+    weights = {name: trained(name, category, sets, task, shop, seed)[1] for name in SHARED.get(system, {})}
+    start = {f"networks.{part}.": weights[name] for name, parts in SHARED.get(system, {}).items() for part in parts}
     return shop.trained(
-        name, "reprojection", config, lambda method: method.stages(sets.train, sets.val),
-        sets={"train": sets.train, "val": sets.val}, seed=seed,
+        _run(task, system, category, seed), "reprojection", _config(task, system, category, seed),
+        lambda method: stages_named(method.stages(sets.train, sets.val), OWN_STAGES.get(system)),
+        sets={"train": sets.train, "val": sets.val}, seed=seed, start=start,
     )  # fmt: skip
 
 
 def fine_tuned(system: str, category: str, sets: Sets, task: Task, shop: Workshop, seed: int, weights: Path) -> Any:
     """The system after fine-tuning on natural images, from its weights before."""
-    config = replace(SCALES[task.scale].config, system=system, categories=(category,), seed=seed)
-    name = "-".join((NAME, task.scale, system, category, str(seed), "tuned"))
     method, _ = shop.trained(
-        name, "reprojection", config, lambda m: last_stage(m.stages(sets.train, sets.val, sets.natural)),
-        sets={"train": sets.train, "val": sets.val, "natural": sets.natural}, seed=seed, start=weights,
+        _run(task, system, category, seed) + "-tuned", "reprojection", _config(task, system, category, seed),
+        lambda m: stages_named(m.stages(sets.train, sets.val, sets.natural), (TUNING,)),
+        sets={"train": sets.train, "val": sets.val, "natural": sets.natural}, seed=seed, start={"": weights},
     )  # fmt: skip
     return method
 
 
-def last_stage(stages: Iterable[Stage]) -> Iterator[Stage]:
-    """Of a method's stages the one on natural images; those before it are trained. Raises InputError if there is none."""
-    for tuning in stages:
-        if tuning.name == TUNING:
-            yield tuning
-            return
-    raise InputError(f"the method has no stage '{TUNING}', so there is nothing before and after it to compare")
+def stages_named(stages: Iterable[Stage], names: Sequence[str] | None) -> Iterator[Stage]:
+    """Of a method's stages those of the given names, or all of them. Raises InputError if there is none."""
+    found = False
+    for stage in stages:
+        if names is None or stage.name in names:
+            found = True
+            yield stage
+    if not found:
+        raise InputError(f"the method has no stage named {' or '.join(names or ())}, so there is nothing to train")
+
+
+def _config(task: Task, system: str, category: str, seed: int) -> Config:
+    return replace(SCALES[task.scale].config, system=system, categories=(category,), seed=seed)
+
+
+def _run(task: Task, system: str, category: str, seed: int) -> str:
+    return "-".join((NAME, task.scale, system, category, str(seed)))
 
 
 def image_sets(category: str, task: Task, shop: Workshop) -> Sets:
@@ -317,7 +340,8 @@ def _drawn(
     size, views = scale.config.image_size, scale.views
     photos = None if task.photos is None else PhotoFolder(task.photos).record()
     settings = {
-        "category": category, "size": size, "side": SIDE, "kind": KIND, "views": views, "look": look, "photos": photos,
+        "category": category, "size": size, "side": SIDE, "kind": KIND, "views": views, "look": look,
+        "scales": SCALES_OF_SHAPES, "photos": photos,
         **shapes.made_of,
     }  # fmt: skip
 
@@ -325,7 +349,7 @@ def _drawn(
         entries, ids = shapes.load()
         return render_weak(
             entries, [category] * len(entries), ids, size=size, views=views, seed=0, side=SIDE, kind=KIND, photos=task.photos,
-            style=OTHER_LOOK if look == "other" else RENDERED,
+            scales=SCALES_OF_SHAPES, style=OTHER_LOOK if look == "other" else RENDERED,
         )  # fmt: skip
 
     return shop.image_set(f"{NAME}-{task.scale}-{source}-{category}-{part}-{look}", settings, make)
