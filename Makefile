@@ -30,6 +30,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/align_time.py
 	$(BIN)/python benchmarks/projection.py
 	$(BIN)/python benchmarks/rendering.py
+	$(BIN)/python benchmarks/learning.py
 	$(BIN)/python benchmarks/tables.py
 
 clean:

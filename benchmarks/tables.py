@@ -15,6 +15,14 @@ CASES = {
     "K unknown": "upright, K unknown",
     "library": "upright, K given, mesh unknown: best of the nine others of its category",
 }
+LEARNING_PARTS = {
+    "networks": "networks",
+    "projection": "projection",
+    "gradients": "gradients",
+    "optimiser": "optimiser",
+    "waiting": "waiting for a batch",
+    "rest": "rest",
+}
 PROTOCOL = """# Benchmarks
 
 Every figure comes from a script in `benchmarks/` and from the json that it left in `benchmarks/results/`; this page
@@ -268,6 +276,46 @@ def rendering(report: dict) -> list[str]:
     ]
 
 
+def learning() -> list[str]:
+    """The section on training the papers' systems, where `learning.py` has left a result."""
+    if not (HERE / "results" / "learning.json").exists():
+        return []
+    report = load("learning")
+    rates, shares, systems = [], [], []
+    for line in report["systems"]:
+        name = ", ".join(filter(None, (line["method"], line["variant"])))
+        minutes = sum(stage["laptop_steps"] * stage["step_ms"] for stage in line["stages"]) / 60_000
+        sizes = [f"{line[key]:,.0f} MiB" for key in ("before_mib", "peak_mib")]
+        systems.append([name, str(line["threads"]), f"{line['images']:,}", *sizes, f"{minutes:.1f}"])
+        for stage in line["stages"]:
+            case = [name, stage["stage"], str(line["threads"])]
+            spread = f"{stage['step_ms_tenth']:.1f} to {stage['step_ms_nine_tenths']:.1f}"
+            rate = [f"{stage['steps_per_s']:.2f}", f"{stage['samples_per_s']:,.0f}", f"{stage['step_ms']:.1f}"]
+            rates.append([*case, *rate, spread])
+            found = stage["shares"]
+            shares.append([*case, *(percent(found[part]) for part in LEARNING_PARTS), percent(stage["draw_share"])])
+    counted = {stage["measured"] for line in report["systems"] for stage in line["stages"]}
+    return [
+        "\n## Training the papers' systems\n",
+        "`python benchmarks/learning.py`: the `LAPTOP` settings on images that `monoform train --scale laptop` draws, on the\n"
+        f"CPU; {max(counted)} steps of each stage, the {report['warm']} before them not counted. Threads are those of\n"
+        "torch, of the kernels and of BLAS; one more draws the batches.\n",
+        "### Speed\n",
+        table(
+            ["system", "stage", "threads", "steps/s", "samples/s", "median ms a step", "tenth to nine tenths"], rates
+        ),
+        "### What a step's time goes into\n",
+        "Networks and projection (rays, warping, maxima, rasterising) forward; *gradients* back through both; *optimiser* is\n"
+        "its step with the norm of the gradients; *rest* is losses, logs and the loop. Drawing runs beside them.\n",
+        table(["system", "stage", "threads", *LEARNING_PARTS.values(), "drawing, beside"], shares),
+        "### Memory, and a whole training\n",
+        "Resident at most before the first step (imports, images mapped from the disk), and at the peak, validation included;\n"
+        "minutes of all `LAPTOP` steps at their median, without validations.\n",
+        table(["system", "threads", "images", "before", "peak", "minutes of its steps"], systems),
+        f"Machine: {machine_of(report)}.\n",
+    ]
+
+
 def gpu() -> list[str]:
     """The section on CUDA, where `gpu.py` has left a result."""
     if not (HERE / "results" / "gpu.json").exists():
@@ -324,6 +372,7 @@ def main() -> None:
         + ".\n",
         *projection(report),
         *rendering(load("rendering")),
+        *learning(),
         *gpu(),
     ]
     (HERE.parent / "docs" / "benchmarks.md").write_text("\n".join(page) + "\n")

@@ -1,11 +1,7 @@
-"""The loop: resume to the bit, fallback, what is kept, bad numbers, several processes, devices, configs."""
+"""The loop: resume to the bit, fallback, what is kept, bad numbers, devices, configs."""
 
 import csv
 import json
-import os
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -140,6 +136,10 @@ def test_a_run_is_not_overwritten_nor_gone_on_with_otherwise(tmp_path: Path) -> 
         fit(tmp_path)
     with pytest.raises(InputError, match=r"begun with settings.seed = 3, not 4"):
         fit(tmp_path, seed=4, resume=True)
+    run_file = tmp_path / "run.json"
+    run_file.write_text(json.dumps({**json.loads(run_file.read_text()), "method": "t" * 10_000}))
+    with pytest.raises(InputError, match=r"begun with method = t{80}\.\.\., not toy; go on with the same options"):
+        fit(tmp_path, resume=True)
 
 
 def test_resume_of_an_empty_folder_begins(whole: Path, tmp_path: Path) -> None:
@@ -176,6 +176,67 @@ def test_the_last_two_the_best_and_the_ends_are_kept(tmp_path: Path) -> None:
     assert any((kept[name] != last[name]).any() for name in kept)
     trained = load_weights(tmp_path / "model")[1]["trained"]
     assert trained == {"steps": 7, "scores": {"score": -1.0}, "best_score": -1.0}, "the scores are those of the weights"
+
+
+class Scored(Reconstruct):
+    """Its validations give these scores, one after the other."""
+
+    scores: tuple[float, ...] = ()
+
+    def validate(self) -> dict[str, float]:
+        self.scores, score = self.scores[1:], self.scores[0]
+        return {"score": score, "other": 1.0}
+
+
+def scored(toy: Toy, *scores: float) -> Iterator[Stage]:
+    """A stage with a validation every three steps."""
+    stage = Scored(toy, 3 * len(scores))
+    stage.scores = scores
+    yield stage
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [
+        ((1.0, 2.0, 2.0), 2),
+        ((2.0, 2.0, 2.0), 1),
+        ((NAN, 1.0, NAN), 2),
+        ((1.0, NAN, INF), 1),
+        ((NAN, -INF, -3.0), 3),
+        ((0.0, -0.0, NAN), 1),
+    ],
+)
+def test_the_first_of_equal_scores_is_the_best_and_none_that_is_not_finite(
+    tmp_path: Path, scores: tuple[float, ...], best: int
+) -> None:
+    toy = Toy()
+    report = fit(tmp_path / "run", scored(toy, *scores), toy).stages[0]
+    assert (report.best_step, report.best_score) == (3 * best, scores[best - 1])
+    last = report.scores["score"]
+    assert last == scores[-1] if np.isfinite(scores[-1]) else last is None
+    model, record = load_weights(tmp_path / "run" / "model")
+    kept = load_weights(tmp_path / "run" / "checkpoints" / f"step-{3 * best:08d}")[0]["model"]
+    assert all((model["model"][name] == kept[name]).all() for name in kept)
+    assert record["trained"]["scores"] == {"score": scores[best - 1], "other": 1.0}
+    toy = Toy()
+    fit(tmp_path / "stopped", stopping(scored(toy, *scores), 7), toy)
+    toy = Toy()
+    fit(tmp_path / "stopped", scored(toy, *scores[2:], 0.0, 0.0), toy, resume=True)
+    assert kept_bytes(tmp_path / "stopped") == kept_bytes(tmp_path / "run")
+
+
+def test_without_a_finite_score_the_last_weights_are_the_model(tmp_path: Path) -> None:
+    toy = Toy()
+    report = fit(tmp_path, scored(toy, NAN, NAN), toy)
+    assert (report.stages[0].best_step, report.stages[0].best_score) == (None, None)
+    model, record = load_weights(tmp_path / "model")
+    last = load_weights(tmp_path / "checkpoints" / "step-00000006")[0]["model"]
+    assert all((model["model"][name] == last[name]).all() for name in last)
+    assert record["trained"] == {"steps": 6, "scores": {"score": None, "other": 1.0}, "best_score": None}
+    assert [line["score"] for line in lines(tmp_path) if line["kind"] == "validation"] == [None, None]
 
 
 def resumed(run: Path) -> Heard:
@@ -361,6 +422,7 @@ def test_a_device_that_is_not_there_is_never_replaced(tmp_path: Path, device: st
     [
         ({"device": "gpu"}, "give auto, cpu, cuda, cuda:N or mps"),
         ({"precision": "mixed"}, "needs CUDA"),
+        ({"precision": "half"}, "precision 'half': give float32 or mixed"),
         ({"checkpoint_every": -1}, "checkpoint_every = -1"),
         ({"log_every": 0}, "log_every"),
         ({"clip_norm": float("nan")}, "clip_norm = nan"),
@@ -370,55 +432,6 @@ def test_settings_that_cannot_be_meant(tmp_path: Path, changes: dict, words: str
     with pytest.raises(InputError, match=words):
         fit(tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()
-
-
-# --- several processes -------------------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def together(run: Path, *options: str) -> list[int]:
-    """Exit codes of two processes that train together."""
-    base = {
-        **os.environ,
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()),
-        "WORLD_SIZE": "2",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, training_cases.__file__, str(run), *options]
-    children = [subprocess.Popen(command, env={**base, "RANK": rank, "LOCAL_RANK": rank}) for rank in ("0", "1")]
-    return [child.wait(timeout=120) for child in children]
-
-
-def test_two_processes_equal_one_with_both_batches_and_stop_together(tmp_path: Path) -> None:
-    """The signal goes to the second process alone."""
-    assert together(tmp_path / "two", "--plain", "--stop-after", "9", "--rank", "1") == [143, 143]
-    assert listed(tmp_path / "two")[-1] == 9
-    assert together(tmp_path / "two", "--plain", "--resume") == [0, 0]
-    fit(tmp_path / "one", toy=Toy(plain=True, ranks=(0, 1)))
-    fit(tmp_path / "half", toy=Toy(plain=True))
-    one, two, half = (load_weights(tmp_path / name / "model")[0]["model"] for name in ("one", "two", "half"))
-    for name, array in one.items():
-        np.testing.assert_allclose(two[name], array, atol=2e-6)
-    assert max(float(np.abs(half[name] - one[name]).max()) for name in one) > 1e-3
-
-
-def test_two_processes_have_one_network_also_in_evaluation_and_one_tells_of_a_refusal(tmp_path: Path) -> None:
-    """Running means are those of each process's own batches, unless they are shared."""
-    assert together(tmp_path, "--again", str(free_port())) == [0, 0]
-    first, second = (np.load(tmp_path / f"rank-{rank}.npz") for rank in (0, 1))
-    assert "encoder.1.running_mean" in first
-    for name in first:
-        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
-    first, second = ((tmp_path / f"rank-{rank}.txt").read_text() for rank in (0, 1))
-    assert first.startswith("InputError: ")
-    assert "holds a run already" in first
-    assert second.startswith("OtherProcessError: ")
 
 
 # --- configs and methods -----------------------------------------------------------------------------------------

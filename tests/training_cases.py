@@ -4,6 +4,7 @@ Run as a program it trains in the folder that is given, for tests that stop, kil
 """
 
 import argparse
+import itertools
 import os
 import signal
 import sys
@@ -159,6 +160,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=0.0, help="how long each validation takes")
     parser.add_argument("--stop-after", type=int, default=0, help="the step that sends SIGTERM to process --rank")
     parser.add_argument("--rank", default="0")
+    parser.add_argument("--falling", action="store_true", help="each validation finds less than the one before")
     parser.add_argument("--again", default="", help="port to meet at for the same training, which is refused")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -166,6 +168,8 @@ def main() -> int:
     stages = toy.stages()
     if options.stop_after and os.environ.get("RANK", "0") == options.rank:
         stages = stopping(stages, options.stop_after)
+    if options.falling:
+        stages = falling(stages)
     report = fit(options.run, slowed(stages, options.seconds), toy, resume=options.resume)
     if options.again:
         left = options.run / f"rank-{os.environ['RANK']}"
@@ -188,6 +192,14 @@ def slowed(stages: Iterator[Stage], seconds: float) -> Iterator[Stage]:
             return validate()
 
         stage.validate = slow  # type: ignore[method-assign]
+        yield stage
+
+
+def falling(stages: Iterator[Stage]) -> Iterator[Stage]:
+    """The same stages, with scores that fall."""
+    for stage in stages:
+        scores = itertools.count(0, -1)
+        stage.validate = lambda scores=scores: {"score": float(next(scores))}  # type: ignore[method-assign]
         yield stage
 
 

@@ -36,9 +36,8 @@ def drawn_ahead(
                 put(draw(np.random.default_rng([seed, stage, number, rank])))
                 if left.is_set():
                     return
-        except (
-            BaseException
-        ) as error:  # Also SystemExit of a draw: a thread would swallow it, and training would wait for ever.
+        # Also SystemExit of a draw: a thread would swallow it, and training would wait for ever.
+        except BaseException as error:
             put(error)
 
     def take() -> Iterator[Batch]:

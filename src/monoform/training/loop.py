@@ -190,6 +190,7 @@ class _Loop:
                 return reason
         if self.team.first:
             self._write_model()
+        self.team.share(self.model)
         self.team.wait()
         return TRAINED
 
@@ -222,7 +223,7 @@ class _Loop:
             return
         if at.name != stage.name or at.step > stage.steps:
             raise InputError(
-                f"{self.run}: stopped in another stage ({at.name}, step {at.step}); train in another folder"
+                f"{printable_name(self.run)}: stopped in another stage ({at.name}, step {at.step}); train in another folder"
             )
         load_checkpoint(folder_of(self.run, at.total), self.model, stage.optimizers)
         self.update.scaler.load_state_dict(at.scaler)
@@ -324,7 +325,7 @@ class _Loop:
                 scores = self.at.best_scores
             except InputError as error:
                 self.listener.warn(f"{error} -- TAKING the last weights instead of the best")
-        load_model(self.model, arrays, str(self.run))
+        load_model(self.model, arrays, printable_name(self.run))
         trained = {"steps": total, "scores": scores, "best_score": self.at.best_score}
         save_weights(self.run / MODEL_FOLDER, {MODEL: arrays}, {**self.describe, "trained": trained})
 
@@ -349,7 +350,7 @@ class _Loop:
             except InputError as error:
                 self.listener.warn(f"{error} -- BUILDING the next stage from later weights")
                 arrays = load_weights(folder_of(self.run, self.at.total))[0][MODEL]
-            load_model(self.model, arrays, str(self.run))
+            load_model(self.model, arrays, printable_name(self.run))
 
     def _seed(self, stage: int, number: int, purpose: int) -> None:
         """Seed torch for one step, so that no state of a generator need be stored."""

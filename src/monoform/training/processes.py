@@ -5,12 +5,16 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed, nn
 
 from monoform.errors import InputError
 from monoform.training.records import OtherProcessError, TrainingEnvironmentError
+
+PATIENCE = timedelta(hours=2)
+"""How long the others wait for the first while it validates alone; torchrun itself ends all when one dies."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -140,7 +144,7 @@ def joined_team(device: torch.device) -> Iterator[Team]:
         raise InputError("device mps: one process only; start without torchrun")
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Team(distributed.get_rank(), distributed.get_world_size(), device)
     finally:

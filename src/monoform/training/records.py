@@ -4,12 +4,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, get_args
 
 from monoform.errors import InputError
 
 Reason = Literal["", "interrupted", "terminated"]
 Status = Literal["trained", "interrupted", "terminated"]
+Precision = Literal["float32", "mixed"]
 TRAINED: Final = "trained"
 INTERRUPTED: Final = "interrupted"
 TERMINATED: Final = "terminated"
@@ -32,7 +33,7 @@ class TrainSettings:
 
     device: str = "auto"
     """auto (CUDA where there is one, else the CPU), cpu, cuda, cuda:N or mps."""
-    precision: Literal["float32", "mixed"] = "float32"
+    precision: Precision = "float32"
     """mixed computes in 16 bits what bears it; on CUDA only."""
     seed: int = 0
     """Same seed, same batches and random numbers, however often the run was interrupted."""
@@ -131,6 +132,8 @@ def check_settings(settings: TrainSettings) -> None:
     for name, value in counts.items():
         if value < 0:
             raise InputError(f"{name} = {value}: give 0 or more")
+    if settings.precision not in get_args(Precision):
+        raise InputError(f"precision '{settings.precision}': give {' or '.join(get_args(Precision))}")
     if settings.log_every < 1 or settings.max_bad_steps < 1:
         raise InputError("log_every and max_bad_steps must be 1 or more")
     if not (math.isfinite(settings.clip_norm) and settings.clip_norm >= 0):

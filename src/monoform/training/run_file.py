@@ -18,6 +18,8 @@ from monoform.training.saving import listed
 RUN_FILE = "run.json"
 _SETTINGS = ("seed", "precision", "clip_norm", "log_every", "validate_every")
 """Those that decide what a run leaves."""
+LONGEST = 80
+"""Characters of a value in a message."""
 
 
 def check_device(settings: TrainSettings) -> torch.device:
@@ -35,13 +37,13 @@ def check_start(run: Path, settings: TrainSettings, describe: Mapping[str, Any])
     describe: what is trained, as far as it is known by now; what it leaves out is not compared.
     """
     check_device(settings)
-    # torchrun's other processes would meet the lock of the first.
-    if os.environ.get("RANK", "0") == "0":
-        processes = int(os.environ.get("WORLD_SIZE", "1"))
-        match_run(run, _content(settings, json.loads(json.dumps(describe)), processes), resume=settings.resume)
-        if (run / "lock").is_file():
-            with locked(run):
-                pass
+    # All of torchrun's processes look, or the others would wait for one that has refused.
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    match_run(run, _content(settings, json.loads(json.dumps(describe)), processes), resume=settings.resume)
+    # The others would meet the lock of the first.
+    if os.environ.get("RANK", "0") == "0" and (run / "lock").is_file():
+        with locked(run):
+            pass
 
 
 def write_run_file(run: Path, settings: TrainSettings, describe: Mapping[str, Any], processes: int) -> None:
@@ -73,7 +75,13 @@ def first_difference(before: Any, now: Any, name: str) -> str:
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         parts = [first_difference(before.get(key), now.get(key), f"{name}.{key}") for key in {**before, **now}]
         return next((part for part in parts if part), "")
-    return "" if before == now else f"the run was begun with {name.lstrip('.')} = {before}, not {now}"
+    return "" if before == now else f"the run was begun with {name.lstrip('.')} = {_brief(before)}, not {_brief(now)}"
+
+
+def _brief(value: Any) -> str:
+    """What two sets have seen is a long text."""
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _content(settings: TrainSettings, describe: Mapping[str, Any], processes: int) -> dict[str, Any]:

@@ -135,14 +135,15 @@ def read_position(folder: Path) -> Position:
 def load_checkpoint(folder: Path, model: nn.Module, optimizers: Mapping[str, Optimizer]) -> None:
     """Put a checkpoint's weights into the model and its states into the optimisers."""
     files, record = load_weights(folder)
-    load_model(model, files[MODEL], str(folder))
+    where = printable_name(folder)
+    load_model(model, files[MODEL], where)
     groups = record[TRAINING][OPTIMIZERS]
     if groups.keys() != optimizers.keys():
         raise InputError(
-            f"{folder}: has the optimisers {sorted(groups)}, the stage {sorted(optimizers)}; train it again"
+            f"{where}: has the optimisers {sorted(groups)}, the stage {sorted(optimizers)}; train it again"
         )
     for name, optimizer in optimizers.items():
-        _load_optimizer(optimizer, name, files[OPTIMIZERS], groups[name], folder)
+        _load_optimizer(optimizer, name, files[OPTIMIZERS], groups[name], where)
 
 
 # --- weights and states as arrays --------------------------------------------------------------------------------
@@ -178,7 +179,7 @@ def _plain_group(group: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value.item() if isinstance(value, Tensor) else value for key, value in group.items()}
 
 
-def _load_optimizer(optimizer: Optimizer, name: str, arrays: Arrays, record: dict[str, Any], folder: Path) -> None:
+def _load_optimizer(optimizer: Optimizer, name: str, arrays: Arrays, record: dict[str, Any], where: str) -> None:
     state: dict[int, dict[str, Any]] = {int(number): dict(values) for number, values in record["state"].items()}
     for key, array in arrays.items():
         owner, number, entry = key.rsplit("/", 2)
@@ -192,9 +193,7 @@ def _load_optimizer(optimizer: Optimizer, name: str, arrays: Arrays, record: dic
     try:
         optimizer.load_state_dict({"state": state, "param_groups": groups})
     except (ValueError, KeyError) as error:
-        raise InputError(
-            f"{folder}: its optimiser {name} does not fit the stage's ({error}); train it again"
-        ) from error
+        raise InputError(f"{where}: its optimiser {name} does not fit the stage's ({error}); train it again") from error
 
 
 def _array(tensor: Tensor) -> np.ndarray:
