@@ -10,27 +10,38 @@ import torch
 from torch import nn
 
 from monoform.data.image_sets import of_category
+from monoform.data.representatives import Representatives
+from monoform.data.voxel_targets import make_target
 from monoform.errors import InputError, NumericError
 from monoform.evaluate import (
     MACRO,
     POOLED,
     Evaluation,
     Liao2019Protocol,
+    Palazzi2018Protocol,
     Views,
+    Way,
     Zhu2017Protocol,
     evaluate_liao2019,
+    evaluate_palazzi2018,
     evaluate_reconstruction,
+    evaluate_steps,
     evaluate_training_shapes,
     evaluate_zhu2017,
+    gains,
     joined,
     posed_grid,
     posed_side,
+    true_objects,
     true_posed,
 )
 from monoform.files.meshes import save_mesh
 from monoform.interfaces import ImageSet, Method, Prediction
-from monoform.meshes import box
-from monoform.metrics import HALF_TURN, voxel_iou
+from monoform.meshes import Mesh, box, concatenate, icosphere
+from monoform.methods.image_tensors import area_mean
+from monoform.methods.raster_pose import SMOKE, RasterPose, Spoken
+from monoform.metrics import HALF_TURN, mask_iou, voxel_iou
+from monoform.projection.coverage import coverage
 from monoform.projection.rays import ray_silhouette
 from monoform.projection.voxel_max import voxel_max
 from monoform.reproduction.liao2019 import TRAINING_SHAPES, Task, training_shapes
@@ -407,6 +418,220 @@ def test_coupled_systems_reconstruct_posed_shapes_and_others_aligned_ones(weak):
         method = Autoencoder(system)
         assert evaluate_reconstruction(method, weak, ZHU).table["ap_v2v"][MACRO].value == 1
         assert np.array_equal(np.concatenate(method.given) > 0.5, truth)
+
+
+# --- Palazzi 2018
+
+CLASSES = ("sedan", "suv", "cargo")
+POSTS_PX = SMOKE.image_size
+PALAZZI = Palazzi2018Protocol(mask_px=POSTS_PX, resamples=50, batch_size=4)
+
+
+def vehicle(number: int) -> Mesh:
+    """A body with a cab at one end: no symmetry but its mirror, box centred, longest side 1."""
+    height = 0.2 + 0.1 * number
+    cab = box((0.3, 0.2, 0.3), (0.0, height / 2 + 0.1, -0.2 + 0.15 * number))
+    mesh = concatenate([box((0.4, height, 1.0)), cab])
+    return Mesh(mesh.vertices - (mesh.vertices.min(0) + mesh.vertices.max(0)) / 2, mesh.faces)
+
+
+VEHICLES = [vehicle(number) for number in range(3)]
+
+
+def seen_from_posts(meshes: list[Mesh], size: int) -> ImageSet:
+    """The first of the meshes as a sedan, and so on, four views each, as `render_posts` has them."""
+    count = 4 * len(meshes)
+    objects, R = np.repeat(np.arange(len(meshes)), 4), turns(np.tile([10.0, 100.0, 200.0, 300.0], len(meshes)), 10.0)
+    t = np.tile(np.float32([0.1, -0.05, 2.5]), (count, 1))
+    K = np.tile(
+        np.float32([[SMOKE.focal * size, 0, size / 2], [0, SMOKE.focal * size, size / 2], [0, 0, 1]]), (count, 1, 1)
+    )
+    masks = np.stack([silhouette(meshes[i], R[row], t[row], K[row], size) for row, i in enumerate(objects)])
+    masks = np.rint(255 * masks).astype(np.uint8)
+    grids = np.stack([make_target(mesh, 32, "solid", fill=1.0).grid for mesh in meshes])
+    ids = tuple("abc"[: len(meshes)])
+    return ImageSet(marked(masks), masks, R, t, K, objects, grids, ids, CLASSES[: len(meshes)], "solid")
+
+
+def silhouette(mesh: Mesh, R: np.ndarray, t: np.ndarray, K: np.ndarray, size: int) -> np.ndarray:
+    points = torch.from_numpy(mesh.vertices @ R.T + t).float()[None]
+    return coverage(points, torch.from_numpy(mesh.faces)[None], torch.from_numpy(K)[None], (size, size))[0].numpy()
+
+
+class Speaker(RasterPose):
+    """The method with a branch that reads an image's row from its first pixel and says what it is given for it."""
+
+    def __init__(self, scores: np.ndarray, R: np.ndarray, t: np.ndarray):
+        super().__init__(SMOKE)
+        self.told, self.given = [torch.from_numpy(part).float() for part in (scores, R, t)], []
+        self.set_representatives(Representatives(CLASSES, tuple(VEHICLES)))
+
+    def say(self, images: torch.Tensor) -> Spoken:
+        self.given.append(images)
+        rows = (images[:, 0, 0, 0] * 255).round().long()
+        return Spoken(*(part[rows] for part in self.told))
+
+
+def knowing(images: ImageSet, **changes: np.ndarray) -> Speaker:
+    said = {
+        "scores": np.eye(3)[[CLASSES.index(images.categories[i]) for i in images.objects]],
+        "R": images.R,
+        "t": images.t,
+    }
+    return Speaker(**(said | changes))
+
+
+@pytest.fixture(scope="module")
+def posts() -> ImageSet:
+    return seen_from_posts(VEHICLES, POSTS_PX)
+
+
+@pytest.fixture(scope="module")
+def vehicles(posts):
+    return true_objects(posts, dict(zip("abc", VEHICLES, strict=True)), PALAZZI)
+
+
+def test_a_perfect_encoder_has_perfect_numbers(posts, vehicles):
+    for mesh in ("predicted", "true_class", "true_mesh"):
+        found = evaluate_palazzi2018(knowing(posts), posts, Way(mesh=mesh), PALAZZI, vehicles)
+        perfect = {"class_accuracy": 1, "accuracy": 1, "iou": 1}
+        assert values(found) == pytest.approx({name: perfect.get(name, 0) for name in found.table}, abs=1e-4)
+        assert values(found)["iou"] == 1
+
+
+def test_known_mistakes_of_a_pose_give_known_numbers(posts, vehicles):
+    away = posts.t + np.float32([0, 0.3, 0.4])
+    found = values(evaluate_palazzi2018(knowing(posts, t=away), posts, Way(), PALAZZI, vehicles))
+    for name in ("translation_error", "add", "mssd"):
+        assert found[name] == pytest.approx(0.5, abs=1e-5)
+    assert found["translation_error.relative"] == pytest.approx(0.5 / np.linalg.norm(posts.t[0]), abs=1e-5)
+    assert 0 < found["add_s"] < 0.5
+    assert found["rotation_error_deg.median"] == pytest.approx(0, abs=0.05)
+    turned = turns(np.tile([55.0, 100.0, 200.0, 300.0], 3), 10.0)
+    found = values(evaluate_palazzi2018(knowing(posts, R=turned), posts, Way(), PALAZZI, vehicles))
+    assert found["accuracy"] == 0.75
+    assert found["rotation_error_deg"] == pytest.approx(45 / 4, rel=0.05)
+    assert found["translation_error"] == 0
+    # By hand, the farthest vertex of each of the three vehicles after the one wrong turn of four.
+    far = [np.linalg.norm(mesh.vertices @ (turned[0] - posts.R[0]).T, axis=1).max() for mesh in VEHICLES]
+    assert found["mssd"] == pytest.approx(np.mean(far) / 4, rel=1e-4)
+
+
+def test_the_mask_of_the_chosen_mesh_is_what_is_compared(posts, vehicles):
+    wrong = np.roll(np.eye(3), 1, axis=1)[posts.objects]
+    method = knowing(posts, scores=wrong)
+
+    def iou_of(meshes: list[Mesh]) -> float:
+        drawn = [silhouette(m, posts.R[i], posts.t[i], posts.K[i], POSTS_PX) for i, m in enumerate(meshes)]
+        return float(mask_iou(np.stack(drawn) >= 0.5, posts.masks >= 127.5).mean())
+
+    said = [VEHICLES[(i + 1) % 3] for i in posts.objects]
+    others = [VEHICLES[(i + 1 + row % 2) % 3] for row, i in enumerate(posts.objects)]
+    for mesh, expected in (("predicted", iou_of(said)), ("wrong_class", iou_of(others)), ("true_class", 1.0)):
+        found = values(evaluate_palazzi2018(method, posts, Way(mesh=mesh), PALAZZI, vehicles))
+        assert found["iou"] == pytest.approx(expected, abs=1e-3), mesh
+        assert found["class_accuracy"] == 0
+    assert iou_of(said) < 0.95
+
+
+def test_the_encoder_is_given_area_means_of_larger_images(vehicles):
+    large = seen_from_posts(VEHICLES, 2 * POSTS_PX)
+    large = replace(large, images=np.repeat(large.masks[..., None], 3, -1))
+    for row in range(len(large)):
+        large.images[row, :2, :2] = row
+    method = knowing(large)
+    found = evaluate_palazzi2018(method, large, Way(), Palazzi2018Protocol(resamples=10, batch_size=12), vehicles)
+    expected = area_mean(large.images[..., 0], POSTS_PX)
+    assert np.abs(255 * method.given[0][:, 0].numpy() - expected).max() <= 0.5
+    assert values(found)["iou"] == 1
+
+
+def test_a_turn_that_maps_the_object_onto_itself_is_forgiven_where_the_protocol_says_so(posts):
+    brick = seen_from_posts([box((0.5, 0.3, 1.0))] * 3, POSTS_PX)
+    objects = true_objects(brick, dict.fromkeys("abc", box((0.5, 0.3, 1.0))), PALAZZI)
+    assert len(objects["a"].symmetries) == 4
+    turned = brick.R @ HALF_TURN.astype(np.float32)
+    found = values(evaluate_palazzi2018(knowing(brick, R=turned), brick, Way(), PALAZZI, objects))
+    assert found["mssd"] == pytest.approx(0, abs=1e-5)
+    assert found["mspd"] == pytest.approx(0, abs=1e-3)
+    assert found["rotation_error_deg"] == pytest.approx(180, abs=0.1)
+    assert found["half_turn_error_deg"] == pytest.approx(0, abs=0.1)
+    assert found["flipped"] == 1
+    assert found["add"] > 0.5
+
+
+def test_objects_without_a_mesh_have_the_surface_of_their_voxels(posts):
+    found = true_objects(posts, {"a": VEHICLES[0]}, PALAZZI)
+    assert found["a"].mesh is VEHICLES[0]
+    apart = [np.abs(found["b"].mesh.vertices[None] - v).max(-1).min() for v in VEHICLES[1].vertices]
+    assert max(apart) < 1 / 16, "every corner has a vertex within two cells"
+    with pytest.raises(InputError, match="round object"):
+        true_objects(posts, {"a": icosphere(3, 0.5)}, PALAZZI)
+    with pytest.raises(InputError, match="'c' has no voxels"):
+        true_objects(
+            replace(posts, voxels=posts.voxels & np.array([True, True, False])[:, None, None, None]), None, PALAZZI
+        )
+
+
+@pytest.mark.parametrize("operator", ["edge_product", "soft_raster", "coverage"])
+def test_a_refined_pose_covers_more_of_the_mask(posts, vehicles, operator):
+    off = posts.t + np.float32([0.08, 0.05, 0.2])
+    way = Way("poses", operator, steps=4, px=POSTS_PX)
+    method = knowing(posts, t=off)
+    before = evaluate_palazzi2018(method, posts, Way(), PALAZZI, vehicles)
+    after = evaluate_palazzi2018(method, posts, way, PALAZZI, vehicles)
+    changed = values(gains(before, after, PALAZZI))
+    assert changed["iou"] > 0.05
+    assert changed["translation_error"] < 0
+    assert changed["class_accuracy"] == 0
+    steps = evaluate_steps(method, posts, way, PALAZZI)
+    assert values(steps)["translation_error.0"] == pytest.approx(values(before)["translation_error"])
+    assert values(steps)["iou.4"] > values(steps)["iou.0"]
+    assert after.protocol["way"]["operator"] == operator
+
+
+def test_refining_weights_changes_the_pose_and_leaves_the_method_as_it_is(posts, vehicles):
+    method = SMOKE.build().eval()
+    method.set_representatives(Representatives(CLASSES, tuple(VEHICLES)))
+    kept = {name: value.clone() for name, value in method.state_dict().items()}
+    way = Way("weights", steps=3, px=POSTS_PX, rate=1e-3)
+    before, after = (evaluate_palazzi2018(method, posts, each, PALAZZI, vehicles) for each in (Way(), way))
+    assert any(np.abs(values(gains(before, after, PALAZZI))[name]) > 1e-4 for name in ("rotation_error_deg", "add"))
+    assert all(torch.equal(kept[name], value) for name, value in method.state_dict().items())
+
+
+def test_gains_are_of_the_same_images(posts, vehicles, turntable):
+    found = evaluate_palazzi2018(knowing(posts), posts, Way(), PALAZZI, vehicles)
+    fewer = of_category(posts, "suv")
+    other = evaluate_palazzi2018(knowing(posts), fewer, Way(), PALAZZI, vehicles)
+    with pytest.raises(InputError, match="different images"):
+        gains(found, other, PALAZZI)
+    assert set(values(gains(found, found, PALAZZI)).values()) == {0.0}
+
+
+def test_sets_and_ways_that_cannot_be_measured_are_named(posts, vehicles, turntable):
+    method = knowing(posts)
+    for changes, said in (
+        ({"voxel_kind": ""}, "masks alone"),
+        ({"K": posts.K * np.float32(2)}, "lens"),
+        ({"categories": ("sedan", "suv", "tram")}, "tram"),
+        ({"images": posts.images[:0]}, "no images"),
+    ):
+        with pytest.raises(InputError, match=said):
+            evaluate_palazzi2018(method, replace(posts, **changes), Way(), PALAZZI, vehicles)
+    with pytest.raises(InputError, match="measures raster_pose"):
+        evaluate_palazzi2018(Oracle(truth_of(turntable, PX)), turntable, Way(), PALAZZI, vehicles)
+    with pytest.raises(InputError, match="to compare at 128"):
+        evaluate_palazzi2018(method, posts, Way(), replace(PALAZZI, mask_px=128), vehicles)
+    with pytest.raises(InputError, match="to compare at 128"):
+        evaluate_palazzi2018(method, posts, Way("poses"), PALAZZI, vehicles)
+    with pytest.raises(InputError, match="no steps to follow"):
+        evaluate_steps(method, posts, Way(), PALAZZI)
+    with pytest.raises(NumericError, match="diverged"):
+        evaluate_palazzi2018(knowing(posts, t=np.full_like(posts.t, np.nan)), posts, Way(), PALAZZI, vehicles)
+    for changes in ({"refine": "all"}, {"operator": "max"}, {"mesh": "none"}, {"steps": 0}, {"rate": 0.0}):
+        with pytest.raises(InputError):
+            Way(**changes)
 
 
 # --- shared

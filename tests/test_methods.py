@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from monoform.checkpoints import describe_method, load_method, save_method
-from monoform.data.image_sets import render_turntable, render_weak, shapes_for, subset
+from monoform.data.image_sets import render_posts, render_turntable, render_weak, shapes_for, subset
 from monoform.errors import InputError
 from monoform.interfaces import ImageSet, Method, Stage
 from monoform.methods import METHODS
@@ -20,7 +20,11 @@ from monoform.methods.image_tensors import area_mean, small_masks
 from monoform.training import TrainSettings, train
 
 NAMES = sorted(METHODS)
-RENDERERS: dict[str, Callable[..., ImageSet]] = {"self_consistency": render_turntable, "reprojection": render_weak}
+RENDERERS: dict[str, Callable[..., ImageSet]] = {
+    "raster_pose": render_posts,
+    "reprojection": render_weak,
+    "self_consistency": render_turntable,
+}
 """The kind of set that each learns from, its defaults its paper's."""
 
 
@@ -37,9 +41,21 @@ def name(request) -> str:
 @pytest.fixture(scope="module")
 def images(name) -> ImageSet:
     config = smoke(name)
+    entries, categories, ids = classed_cars(config) if name == "raster_pose" else shapes(config)
+    return RENDERERS[name](entries, categories, ids, size=config.image_size, views=4, seed=0)
+
+
+def shapes(config: Any) -> tuple[list[Any], list[str], list[str]]:
+    """Three shapes of the first category, and their ids."""
     category = config.categories[0]
     entries, ids = shapes_for(category, 3, 0)
-    return RENDERERS[name](entries, [category] * len(entries), ids, size=config.image_size, views=4, seed=0)
+    return entries, [category] * 3, ids
+
+
+def classed_cars(config: Any) -> tuple[list[Any], list[str], list[str]]:
+    """A car of each class; the classes are kinds of cars."""
+    cars = [shapes_for("car", 1, 0, kind) for kind in config.categories]
+    return [car[0][0] for car in cars], list(config.categories), [car[1][0] for car in cars]
 
 
 class PlainUpdate:

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from torch import nn
 
 from monoform.cli import evaluate as evaluate_command
 from monoform.cli import reproduce as reproduce_command
+from monoform.cli import train as train_command
 from monoform.cli.options import INTERRUPTED, OK, TERMINATED, UsageError
-from monoform.data.image_sets import load_images, render_turntable, render_weak, save_images, shapes_for
+from monoform.data.image_sets import load_images, render_posts, render_turntable, render_weak, save_images, shapes_for
+from monoform.data.procedural.shapes import make_shape
 from monoform.errors import InputError
 from monoform.evaluate import Cell, Liao2019Protocol, Zhu2017Protocol, evaluate_zhu2017, posed_grid
 from monoform.files.images import load_image, save_png
@@ -24,7 +27,18 @@ from monoform.files.meshes import save_mesh
 from monoform.interfaces import ImageSet, Prediction
 from monoform.meshes import box
 from monoform.metrics import HALF_TURN
-from monoform.reproduction import liao2019, markdown, paper_data, reproduce, runs, tables, write_report, zhu2017
+from monoform.reproduction import (
+    classed_cars,
+    liao2019,
+    markdown,
+    palazzi2018,
+    paper_data,
+    reproduce,
+    runs,
+    tables,
+    write_report,
+    zhu2017,
+)
 from monoform.reproduction.figures import (
     CELL,
     LIAO_COLUMNS,
@@ -35,6 +49,7 @@ from monoform.reproduction.figures import (
     telling_rows,
     zhu2017_figure,
 )
+from monoform.reproduction.refinement_figures import telling_refinements
 from monoform.training import TrainReport
 
 OTHER_LOOK_TEST = "procedural, other look, test"
@@ -86,12 +101,16 @@ def workshop(tmp_path: Path) -> runs.Workshop:
 
 
 def test_printed_tables_have_a_number_a_category():
-    for module in (liao2019, zhu2017):
+    for module in (liao2019, zhu2017, palazzi2018):
         for table in module.PRINTED.values():
             assert all(len(row.values) == len(table.categories) for row in table.rows)
     assert liao2019.PRINTED[1].rows[-1].values == (0.688, 0.807, 0.572)
     assert [round(np.mean(row.values), 3) for row in liao2019.PRINTED[4].rows] == [0.782, 0.784, 0.762, 0.759]
     assert [entry.printed for entry in zhu2017.TABLE_2] == [0.876, 0.544, 0.752, 0.403, 0.665]
+    assert [row.values[0] for row in palazzi2018.PRINTED[1].rows][:6] == [0.89, 0.89, 0.59, 0.72, 5.7, 4.5]
+    assert [row.values[0] for row in palazzi2018.PRINTED[2].rows if "256 px" in row.system] == [0.13, -1.29, -0.03]
+    # Every printed quantity of Palazzi's table 1 stands above rows of ours.
+    assert set(palazzi2018.PRINTED_1) <= {text for text, _, _ in palazzi2018.QUANTITIES}
 
 
 def test_every_row_of_ours_is_a_quantity_that_the_protocol_has(out):
@@ -242,14 +261,16 @@ def test_a_group_in_two_splits_of_real_models_is_refused(tmp_path):
     assert len(paper_data.real_models(tmp_path, "car", "train").load()[1]) == 2
 
 
-def test_the_last_stage_is_the_one_on_natural_images():
+def test_stages_are_taken_by_their_names():
     class Named:
         def __init__(self, name: str):
             self.name = name
 
-    assert [stage.name for stage in zhu2017.last_stage([Named("pose"), Named("fine_tuning")])] == ["fine_tuning"]
-    with pytest.raises(InputError, match="no stage 'fine_tuning'"):
-        list(zhu2017.last_stage([Named("pose")]))
+    stages = [Named("pose"), Named("fine_tuning")]
+    assert [stage.name for stage in zhu2017.stages_named(stages, ("fine_tuning",))] == ["fine_tuning"]
+    assert [stage.name for stage in zhu2017.stages_named(stages, None)] == ["pose", "fine_tuning"]
+    with pytest.raises(InputError, match="no stage named joint"):
+        list(zhu2017.stages_named(stages, ("joint",)))
 
 
 # --- end to end ----------------------------------------------------------------------------------------------------
@@ -324,12 +345,150 @@ def test_zhus_table_2_for_two_seeds(out):
         ({"seeds": []}, "seeds"),
         ({"categories": ["chair", "car", "chair"]}, "'chair' is given twice"),
         ({"photos": Path("photos")}, "go with zhu2017"),
+        ({"natural": Path("photos")}, "go with zhu2017"),
+        ({"what": "figure"}, "liao2019 has no figure 1 to reproduce; give a table"),
+        ({"paper": "palazzi2018", "table": 6}, "no table 6 to reproduce; give 1, 2"),
+        ({"paper": "palazzi2018", "what": "figure", "table": 5}, "no figure 5 to reproduce; give 6"),
+        ({"paper": "palazzi2018", "natural": Path("photos")}, "go with zhu2017"),
+        ({"paper": "palazzi2018", "categories": ("sedan",)}, "two or more classes"),
     ],
 )
 def test_what_cannot_be_reproduced_is_named(changes, said, tmp_path):
     asked = {"paper": "liao2019", "table": 1, "scale": "smoke", "seeds": [0], **changes}
     with pytest.raises(InputError, match=said):
         reproduce(asked.pop("paper"), asked.pop("table"), asked.pop("scale"), tmp_path, **asked)
+
+
+CARS = ("sedan", "cargo")
+
+
+def test_palazzis_table_1_has_the_papers_rows_above_ours(out):
+    report = reproduce("palazzi2018", 1, "smoke", out, categories=CARS)
+    labels = [row.label for row in report.rows]
+    first = labels.index("Palazzi 2018, encoder: mIoU")
+    ways = list(palazzi2018.WAYS)
+    assert labels[first : first + 2 + len(ways)] == [
+        "Palazzi 2018, encoder: mIoU", "Palazzi 2018, encoder + refinement: mIoU", *(f"{way}: mIoU" for way in ways),
+    ]  # fmt: skip
+    by_label = {row.label: row.values for row in report.rows}
+    assert by_label["encoder: accuracy of class"]["pooled"].objects == 2
+    ious = [
+        by_label[f"{label}: mIoU"]["pooled"].value
+        for label in ("encoder", "encoder + refinement of the pose, coverage")
+    ]
+    assert ious[1] > ious[0]
+    assert all(0 < by_label[f"{way}: milliseconds an image"]["pooled"] < 1e5 for way in ways)
+    assert {"palazzi2018-smoke-0", "palazzi2018-smoke-cosine-0", "palazzi2018-smoke-mask-0"} == set(report.runs)
+    assert report.protocol["resampled"] == {"procedural, test": "objects"}
+    assert load_image(out / "palazzi2018-table-1-smoke.png").image.shape[1] == (1 + len(ways)) * (CELL + 4)
+
+
+def test_palazzis_table_2_tells_gains_by_resolution(out):
+    report = reproduce("palazzi2018", 2, "smoke", out, categories=CARS)
+    assert sum(row.source == tables.PAPER for row in report.rows) == 15
+    by_label = {row.label: row.values for row in report.rows}
+    for px in (16, 64):
+        assert by_label[f"encoder + refinement of the pose, coverage, {px} px: change of IoU"]["pooled"].value > 0
+    assert f"{palazzi2018.TUNED.format('edge_product')}, 64 px: change of the translation error" in by_label
+
+
+def test_palazzis_figure_6_shows_steps_and_failures(out):
+    told = []
+    report = reproduce("palazzi2018", 6, "smoke", out, what="figure", categories=CARS, tell=told.append)
+    assert report.name == "palazzi2018-figure-6-smoke"
+    assert {path.suffix for path in out.glob("palazzi2018-figure-6-smoke.*")} == {".md", ".json", ".png"}
+    record = json.loads((out / "palazzi2018-figure-6-smoke.json").read_text())
+    assert record["figure"] == 6
+    assert "figure 6, errors over the steps" in markdown(report)
+    last = palazzi2018.SCALES["smoke"].way.steps
+    label = "encoder + refinement of the pose, coverage, step {}: IoU, mean"
+    ious = {row.label: row.values["pooled"].value for row in report.rows}
+    assert ious[label.format(last)] > ious[label.format(0)]
+    assert load_image(out / "palazzi2018-figure-6-smoke.png").image.shape[1] == 3 * 380
+
+
+def test_refinements_that_failed_are_among_those_shown():
+    def found(iou: list[float], degrees: list[float]) -> SimpleNamespace:
+        numbers = {"iou": np.array(iou), "rotation_error_deg": np.array(degrees)}
+        return SimpleNamespace(per_image=numbers, objects=np.arange(4))
+
+    before, after = found([0.5] * 4, [10.0, 10, 40, 90]), found([0.6, 0.9, 0.7, 0.61], [20.0, 5, 8, 95])
+    groups = {group.title: group.rows for group in telling_refinements(before, after, 1)}
+    assert groups["largest gain of the rotation"] == (2,)
+    assert groups["failures: the IoU rose and the rotation error with it"] == (0,)
+    assert groups["failures: largest rotation error after all steps"] == (3,)
+    better = found([0.9] * 4, [1.0] * 4)
+    assert [group.title[:8] for group in telling_refinements(before, better, 1)] == ["largest ", "usual ga", "failures"]
+
+
+def real_cars_folder(root: Path, files: dict[str, tuple[str, str]]) -> Path:
+    """A folder of boxes with a manifest. files: name to category and split."""
+    for number, name in enumerate(files):
+        save_mesh(box((0.4, 0.2 + 0.04 * number, 1.0)), root / f"{name}.glb")
+    listed = [{"file": f"{n}.glb", "category": c, "suggested_split": s} for n, (c, s) in files.items()]
+    (root / "manifest.json").write_text(json.dumps({"models": listed}))
+    return root
+
+
+def test_real_cars_are_classed_by_kind_name_or_nearest_medoid(tmp_path):
+    files = {
+        "delivery": ("van", "train"),
+        "big_suv": ("car", "train"),
+        "red": ("car", "train"),
+        "hut": ("chair", "train"),
+    }
+    root = real_cars_folder(tmp_path, files)
+    cars = classed_cars.real_cars(root, "train", ("sedan", "suv", "cargo"), 2)
+    classes = dict(zip(cars.load().ids, cars.load().classes, strict=True))
+    assert classes["delivery"] == "cargo"
+    assert classes["big_suv"] == "suv"
+    assert classes["red"] in ("sedan", "suv")
+    assert cars.groups is not None
+    assert set(cars.groups) == {"delivery", "big_suv", "red"}
+    with pytest.raises(InputError, match="no car of the classes"):
+        classed_cars.real_cars(real_cars_folder(tmp_path, {"big_suv": ("car", "train")}), "train", CARS, 2).load()
+
+
+def test_real_cars_are_a_test_set_of_their_own(out, tmp_path):
+    files = {"sedan-a": ("car", "train"), "sedan-b": ("car", "test"), "van-a": ("van", "test")}
+    root = real_cars_folder(tmp_path, files)
+    task = palazzi2018.Task("smoke", CARS, models=root)
+    shop = runs.Workshop(out, "cpu", lambda line: None, None, {}, {})
+    sets = palazzi2018.image_sets(task, shop)
+    assert set(sets.tests) == {"procedural, test", "real models, test"}
+    real = sets.tests["real models, test"]
+    assert real.images.categories == ("sedan", "cargo")
+    assert real.groups == {"sedan-b": "sedan-b", "van-a": "van-a"}
+    assert np.ptp(real.objects["van-a"].mesh.vertices, axis=0).max() == pytest.approx(1)
+    assert len(sets.train.object_ids) == 2 * palazzi2018.SCALES["smoke"].train + 1
+
+
+def test_procedural_cars_of_all_parts_and_their_medoids_differ():
+    ids = [set(classed_cars.procedural_cars(CARS, part, 3).load().ids) for part in ("train", "val", "test")]
+    assert len(set.union(*ids)) == 18
+    first = classed_cars.compared(CARS, 3)["first_seed"]
+    assert first >= max(paper_data.FIRST_SEED.values()) + paper_data.LARGEST_PART
+    listed = classed_cars.procedural_cars(CARS, "val", 1).load()
+    for mesh in classed_cars.own_meshes(listed).values():
+        assert np.ptp(mesh.vertices, axis=0).max() == pytest.approx(1)
+        assert np.abs(mesh.vertices.max(0) + mesh.vertices.min(0)).max() < 1e-6
+
+
+def test_shapenets_cars_are_clustered_and_split_without_the_medoids(tmp_path):
+    for kind in CARS:
+        entries, ids = shapes_for("car", 6, 70, kind)
+        for entry, name in zip(entries, ids, strict=True):
+            place = tmp_path / "ShapeNetCore.v2" / "02958343" / name / "models"
+            place.mkdir(parents=True)
+            mesh = make_shape("car", entry.seed, kind).mesh
+            save_mesh(replace(mesh, colours=None), place / "model_normalized.obj")
+    parts = {part: classed_cars.shapenet_cars(tmp_path, part, CARS, 2).load() for part in ("train", "val", "test")}
+    taken = [name for listed in parts.values() for name in listed.ids]
+    assert len(taken) == len(set(taken)) == 10, "two medoids are in no part"
+    assert len(parts["train"].ids) > len(parts["test"].ids) > 0
+    assert all(kind in name for listed in parts.values() for name, kind in zip(listed.ids, listed.classes, strict=True))
+    with pytest.raises(InputError, match="--data"):
+        classed_cars.shapenet_cars(None, "train", CARS, 2)
 
 
 # --- the page ------------------------------------------------------------------------------------------------------
@@ -418,7 +577,7 @@ def test_reproduce_prints_the_table_and_tells_where_it_is(out, capsys):
 
 def test_reproduce_refuses_what_does_not_fit(monkeypatch, tmp_path):
     config = reproduce_command.Reproduce("liao2019", 1, "smoke", tmp_path)
-    for changes in ({"seeds": "one"}, {"data": tmp_path}):
+    for changes in ({"seeds": "one"}, {"data": tmp_path}, {"table": None}, {"figure": 6}):
         with pytest.raises(UsageError):
             reproduce_command.run(replace(config, **changes))
     for status, code in (("interrupted", INTERRUPTED), ("terminated", TERMINATED)):
@@ -450,6 +609,35 @@ def test_evaluate_measures_a_run_and_keeps_the_numbers_of_each_image(out, tmp_pa
         evaluate_command.run(replace(config, data=val, val=None))
     with pytest.raises(UsageError, match="no threshold to tune"):
         evaluate_command.run(replace(config, protocol="zhu2017"))
+
+
+def test_raster_pose_is_trained_on_drawn_cars_and_measured(tmp_path, capsys):
+    run = tmp_path / "run"
+    asked = [
+        "raster_pose",
+        "-o",
+        str(run),
+        "--scale",
+        "smoke",
+        "--shapes",
+        "2",
+        "--views",
+        "1",
+        "--categories",
+        "sedan,cargo",
+    ]
+    config = tyro.cli(train_command.Train, args=asked, config=(tyro.conf.OmitSubcommandPrefixes,))
+    assert train_command.run(config) == OK
+    entries, ids = shapes_for("car", 2, 80, "sedan")
+    save_images(render_posts(entries, ["sedan"] * 2, ids, size=64, views=1, seed=0), tmp_path / "test")
+    config = evaluate_command.Evaluate(run, "palazzi2018", tmp_path / "test", refine="poses", operator="soft_raster")
+    assert evaluate_command.run(config) == OK
+    printed = capsys.readouterr().out
+    for said in ("mask_px: 64", "'operator': 'soft_raster'", "class_accuracy", "mssd", "translation_error.relative"):
+        assert said in printed
+    for changes in ({"protocol": "liao2019"}, {"refine": "none"}):
+        with pytest.raises(UsageError, match="goes with"):
+            evaluate_command.run(replace(config, **changes))
 
 
 def test_evaluate_refuses_a_set_that_does_not_fit(out, tmp_path):

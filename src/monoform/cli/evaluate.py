@@ -27,14 +27,19 @@ class Evaluate:
 
     run: tyro.conf.Positional[Path]
     """Folder that `monoform train` has left, or one of its weights."""
-    protocol: Literal["liao2019", "zhu2017"]
-    """liao2019: IoU of voxels, posed voxels, masks and projections, pose errors; zhu2017: 3D and 2D average precision."""
+    protocol: Literal["liao2019", "zhu2017", "palazzi2018"]
+    """liao2019: IoU of voxels, posed voxels, masks and projections, pose errors; zhu2017: 3D and 2D average precision;
+    palazzi2018: class, IoU of silhouettes, pose errors, for raster_pose alone."""
     data: Path
     """Folder of the test set: of an image set of `save_images`, or of a data set of `monoform data synth` or `convert`, of
     which the split test is taken."""
     val: Path | None = None
     """Folder of a validation set, likewise, its split val, on which liao2019 tunes its thresholds; without it 0.5 alone is
     reported."""
+    refine: Literal["none", "weights", "poses"] = "none"
+    """Of palazzi2018, what is refined on each test mask: nothing, a copy of the encoder's weights (the paper), or the pose."""
+    operator: Literal["edge_product", "soft_raster", "coverage"] = "coverage"
+    """Through which --refine sees the mesh; edge_product is the paper's."""
     unfinished: bool = False
     """Measure a run whose training has not ended, by its best checkpoint so far."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
@@ -47,10 +52,13 @@ class Evaluate:
 def run(config: Evaluate) -> int:
     """Evaluate; the exit code."""
     if config.val is not None and config.protocol != "liao2019":
-        raise UsageError("--val goes with --protocol liao2019; average precision has no threshold to tune")
+        raise UsageError("--val goes with --protocol liao2019; the others have no threshold to tune")
+    if config.refine != "none" and config.protocol != "palazzi2018":
+        raise UsageError("--refine goes with --protocol palazzi2018; the others measure a method as it is")
+    if config.operator != "coverage" and config.refine == "none":
+        raise UsageError("--operator goes with --refine; nothing is rendered without")
     use_threads(config.common.threads)
     from monoform.checkpoints import load_with_weights
-    from monoform.evaluate import evaluate_liao2019, evaluate_zhu2017
     from monoform.results import write_json
 
     method, weights = load_with_weights(config.run, config.device)
@@ -59,10 +67,7 @@ def run(config: Evaluate) -> int:
     if not config.common.quiet:
         print(f"weights: {printable(str(weights))}", file=sys.stderr, flush=True)
     test, val = _sets(config, method, weights)
-    if config.protocol == "liao2019":
-        found = evaluate_liao2019(method, test, val)
-    else:
-        found = evaluate_zhu2017(method, test)
+    found = _found(config, method, test, val)
     taken = {"folder": str(weights.folder), "finished": weights.finished, "text": str(weights)}
     record = {"run": str(config.run), "weights": taken, "data": str(config.data), **found.record()}
     if config.out is not None:
@@ -72,6 +77,19 @@ def run(config: Evaluate) -> int:
     elif not config.common.quiet:
         print(_page(found))
     return OK
+
+
+def _found(config: Evaluate, method: Any, test: "ImageSet", val: "ImageSet | None") -> "Evaluation":
+    """What the protocol finds. palazzi2018 refines and compares at 128 px, or at the set's own side where that is less."""
+    from monoform import evaluate
+
+    if config.protocol == "liao2019":
+        return evaluate.evaluate_liao2019(method, test, val)
+    if config.protocol == "zhu2017":
+        return evaluate.evaluate_zhu2017(method, test)
+    px = min(evaluate.Palazzi2018Protocol().mask_px, test.images.shape[1])
+    way = evaluate.Way(config.refine, config.operator, px=px)
+    return evaluate.evaluate_palazzi2018(method, test, way, evaluate.Palazzi2018Protocol(mask_px=px))
 
 
 def _sets(config: Evaluate, method: Any, weights: "Weights") -> "tuple[ImageSet, ImageSet | None]":

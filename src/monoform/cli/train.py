@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from monoform.cli.options import (
+    BAD_INPUT,
     ENVIRONMENT,
     INTERRUPTED,
     OK,
@@ -22,11 +24,17 @@ from monoform.cli.options import (
 )
 from monoform.cli.progress import printable
 from monoform.cli.train_sets import Scale, categories_in, drawn_settings, sets_of
+from monoform.errors import InputError
 
 if TYPE_CHECKING:
-    from monoform.training import TrainReport
+    from collections.abc import Iterator
 
-MethodName = Literal["self_consistency", "reprojection"]
+    from monoform.interfaces import Stage
+    from monoform.training import TrainReport, TrainSettings
+
+SECONDS_TO_TELL = 20.0
+"""How much later than the other processes of torchrun the first may find out what is wrong."""
+MethodName = Literal["self_consistency", "reprojection", "raster_pose"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ class Train:
     options: tyro.conf.Positional[tuple[str, ...]] = ()
     """Options of the method, after --."""
     scale: Scale = "laptop"
-    """smoke: seconds, to see that it runs; laptop: two cores, a quarter of an hour a category; paper: the paper's own size."""
+    """smoke: seconds, to see that it runs; laptop: minutes a category on two cores; paper: the paper's own size."""
     images: tyro.conf.OmitArgPrefixes[Images] = field(default_factory=Images)
     schedule: tyro.conf.OmitArgPrefixes[Schedule] = field(default_factory=Schedule)
     resume: bool = False
@@ -95,16 +103,50 @@ class Train:
 
 def run(config: Train) -> int:
     """Train; the exit code."""
-    _check(config)
-    use_threads(config.common.threads)
     try:
-        chosen = _method_config(config)
+        job = _prepare(config)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else OK if stop.code is None else USAGE
-    from monoform.checkpoints import describe_method
+    except (UsageError, InputError) as error:
+        # torchrun's processes have the same options and files: one of a machine tells what is wrong with them. The others wait
+        # to be ended with it, as torchrun would end it with them before it has told.
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            raise
+        time.sleep(SECONDS_TO_TELL)
+        return USAGE if isinstance(error, UsageError) else BAD_INPUT
     from monoform.cli.train_progress import TrainProgress
+    from monoform.training import OtherProcessError, train
+
+    try:
+        with TrainProgress(quiet=config.common.quiet) as progress:
+            report = train(
+                job.stages, config.out, job.settings, model=job.model, describe=job.describe, listener=progress
+            )
+    except OtherProcessError:
+        if os.environ.get("RANK", "0") == "0":
+            raise
+        return ENVIRONMENT
+    return _tell(report, config)
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What `train` takes."""
+
+    stages: "Iterator[Stage]"
+    settings: "TrainSettings"
+    model: Any
+    describe: dict[str, Any]
+
+
+def _prepare(config: Train) -> _Job:
+    """Refuse what can be refused, then make or open the sets."""
+    _check(config)
+    use_threads(config.common.threads)
+    chosen = _method_config(config)
+    from monoform.checkpoints import describe_method
     from monoform.data.image_sets.leakage import SEEN, seen_record
-    from monoform.training import OtherProcessError, TrainSettings, check_start, train
+    from monoform.training import TrainSettings, check_start
 
     settings = TrainSettings(
         device=config.device,
@@ -123,15 +165,7 @@ def run(config: Train) -> int:
     training, validation, natural = sets_of(config, chosen)
     sets = {"train": training, "val": validation} | ({} if natural is None else {"natural": natural})
     describe |= {"data": {role: images.made_by for role, images in sets.items()}, SEEN: seen_record(sets)}
-    stages = method.stages(training, validation, natural)
-    try:
-        with TrainProgress(quiet=config.common.quiet) as progress:
-            report = train(stages, config.out, settings, model=method, describe=describe, listener=progress)
-    except OtherProcessError:
-        if os.environ.get("RANK", "0") == "0":
-            raise
-        return ENVIRONMENT
-    return _tell(report, config)
+    return _Job(method.stages(training, validation, natural), settings, method, describe)
 
 
 def _check(config: Train) -> None:

@@ -15,6 +15,7 @@ from monoform.errors import InputError
 if TYPE_CHECKING:
     from monoform.cli.train import Train
     from monoform.data.reading import OwnSet
+    from monoform.data.rendering.models import Entry
     from monoform.interfaces import ImageSet
 
 Role = Literal["train", "val", "test"]
@@ -38,6 +39,8 @@ def grid_of(method: str, chosen: Any) -> tuple[int, str]:
     """Cells a side and kind of the voxels that a method learns. chosen: its config."""
     if method == "self_consistency":
         return chosen.voxel_side, "shell"
+    if method == "raster_pose":
+        return chosen.voxel_side, "solid"
     from monoform.methods.reprojection.rows import SIDE
 
     return SIDE, "solid"
@@ -75,13 +78,12 @@ def sets_of(config: "Train", chosen: Any) -> "tuple[ImageSet, ImageSet, ImageSet
 def drawn_settings(config: "Train", chosen: Any, role: Role) -> dict[str, Any]:
     """All that decides the images that are drawn. Raises InputError for a category without shapes."""
     from monoform import __version__
-    from monoform.data.image_sets import shapes_for
 
     shapes, views = SHAPES_AND_VIEWS[config.scale]
     shapes, views = config.images.shapes or shapes, config.images.views or views
     count, first = (shapes, 0) if role == "train" else (max(1, shapes // 4), VALIDATION_SEED)
     for category in chosen.categories:
-        shapes_for(category, count, first)
+        _recipes(config.method, category, count, first)
     side, kind = grid_of(config.method, chosen)
     settings = {"method": config.method, "categories": list(chosen.categories), "size": chosen.image_size, "shapes": count,
                 "first_seed": first, "views": views, "seed": config.seed, "side": side, "kind": kind,
@@ -97,16 +99,26 @@ def _drawn(config: "Train", chosen: Any, role: Role) -> "ImageSet":
 
 def _draw(asked: dict[str, Any]) -> "ImageSet":
     """Images of each category as the method's paper has them."""
-    from monoform.data.image_sets import render_turntable, render_weak, shapes_for
+    from monoform.data.image_sets import render_posts, render_turntable, render_weak
 
     entries, ids, categories = [], [], []
     for category in asked["categories"]:
-        recipes, names = shapes_for(category, asked["shapes"], asked["first_seed"])
+        recipes, names = _recipes(asked["method"], category, asked["shapes"], asked["first_seed"])
         entries, ids, categories = entries + recipes, ids + names, categories + [category] * len(names)
     how = {name: asked[name] for name in ("size", "views", "seed", "side", "kind")}
     if asked["method"] == "self_consistency":
         return render_turntable(entries, categories, ids, **how, elevations=asked["elevations"])
-    return render_weak(entries, categories, ids, **how)
+    draw = render_posts if asked["method"] == "raster_pose" else render_weak
+    return draw(entries, categories, ids, **how)
+
+
+def _recipes(method: str, category: str, count: int, first: int) -> "tuple[list[Entry], list[str]]":
+    """Procedural shapes of a category; raster_pose's are kinds of cars."""
+    from monoform.data.image_sets import shapes_for
+
+    if method == "raster_pose":
+        return shapes_for("car", count, first, category)
+    return shapes_for(category, count, first)
 
 
 # --- given -------------------------------------------------------------------------------------------------------
@@ -122,6 +134,11 @@ def own_images(root: Path, role: Role, method: str, chosen: Any, categories: Seq
     from monoform.data.image_sets.taking import FILL
     from monoform.data.reading import open_own
 
+    if method == "raster_pose":
+        raise InputError(
+            f"{root}: raster_pose learns from objects whose longest side is 1; give an image set of render_posts, or leave out "
+            "--data to have one drawn"
+        )
     side, kind = grid_of(method, chosen)
     split = _split_for(open_own(root), role)
     parts = []

@@ -78,6 +78,15 @@ def joined(parts: Sequence[Evaluation], protocol: Bootstrap) -> Evaluation:
     return _evaluation(choices, per_image, Images(objects, groups, categories), protocol)
 
 
+def gains(before: Evaluation, after: Evaluation, protocol: Bootstrap) -> Evaluation:
+    """What changed from one evaluation to another of the same images, each image against itself: after - before."""
+    if not np.array_equal(before.objects, after.objects):
+        raise InputError("evaluations of different images have no gains; evaluate one set twice")
+    per_image = {name: after.per_image[name] - values for name, values in before.per_image.items()}
+    images = Images(after.objects, after.groups, np.array(after.categories))
+    return _evaluation({**after.protocol, "gains_over": before.protocol}, per_image, images, protocol)
+
+
 def _told_apart(parts: Sequence[np.ndarray]) -> np.ndarray:
     """The numbers of all parts, none of one part the same as one of another."""
     first = np.cumsum([0, *(part.max() + 1 for part in parts)])

@@ -1,8 +1,9 @@
 """The papers' systems: one file or folder a paper, read top to bottom."""
 
-from monoform.methods import reprojection, self_consistency
+from monoform.methods import raster_pose, reprojection, self_consistency
 
 METHODS = {
+    "raster_pose": raster_pose.Config,
     "reprojection": reprojection.Config,
     "self_consistency": self_consistency.Config,
 }

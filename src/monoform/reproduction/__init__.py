@@ -6,25 +6,30 @@ reproduce("liao2019", 2, "laptop", Path("out"))
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 from monoform.errors import InputError
 from monoform.files.images import save_png
-from monoform.reproduction import liao2019, zhu2017
+from monoform.reproduction import liao2019, palazzi2018, zhu2017
 from monoform.reproduction.runs import Stopped, Tell, Workshop
 from monoform.reproduction.tables import Report, describe_machine, markdown, write_report
 from monoform.training import Listener
 
 __all__ = ["PAPERS", "Report", "Stopped", "markdown", "reproduce", "write_report"]
 
-PAPERS: dict[str, ModuleType] = {"liao2019": liao2019, "zhu2017": zhu2017}
+PAPERS: dict[str, ModuleType] = {"liao2019": liao2019, "zhu2017": zhu2017, "palazzi2018": palazzi2018}
+_WITH_FIGURES: dict[str, ModuleType] = {"palazzi2018": palazzi2018}
+_BACKGROUNDS, _NATURAL = ("zhu2017", "palazzi2018"), ("zhu2017",)
+"""The papers whose images have photos behind the object, and those that are tested on photos with masks."""
 
 
 def reproduce(
     paper: str,
-    table: int,
+    number: int,
     scale: str,
     out: Path,
     *,
+    what: Literal["table", "figure"] = "table",
     categories: Sequence[str] = (),
     seeds: Sequence[int] = (0,),
     models: Path | None = None,
@@ -35,12 +40,13 @@ def reproduce(
     tell: Tell = lambda line: None,
     listener: Listener | None = None,
 ) -> Report:
-    """Draw and train what is missing, measure, and write ``<paper>-table-<n>-<scale>`` as .md, .json and .png to `out`.
+    """Draw and train what is missing, measure, and write ``<paper>-<what>-<number>-<scale>`` as .md, .json and .png to `out`.
 
+    number: of a table, or of a figure whose curves are told as rows (palazzi2018's 6).
     scale: 'smoke' (seconds, the numbers mean nothing), 'laptop' (about a quarter of an hour a category and system on two
     cores) or 'paper' (its own configuration and, in the folder `data`, its own data). categories: () for the paper's. seeds:
-    one training each. models: a folder of real models with a manifest. Of Zhu 2017 alone, photos: backgrounds; natural: photos
-    with masks and a manifest, to test on.
+    one training each. models: a folder of real models with a manifest. photos: backgrounds, of zhu2017 and palazzi2018;
+    natural: photos with masks and a manifest to test on, of zhu2017.
     Sets and runs are kept in out/sets and out/runs: the same call goes on where it was stopped and computes nothing twice.
     tell: takes lines about what is being done. listener: is told of every step of a training.
     Raises InputError for what there is not, Stopped when a signal ends a training.
@@ -48,34 +54,47 @@ def reproduce(
     if paper not in PAPERS:
         raise InputError(f"no paper '{paper}'; give {' or '.join(PAPERS)}")
     module = PAPERS[paper]
-    if table not in module.PRINTED:
-        raise InputError(f"{paper} has no table {table} to reproduce; give {', '.join(map(str, module.PRINTED))}")
+    offered = module.PRINTED if what == "table" else _WITH_FIGURES[paper].FIGURES if paper in _WITH_FIGURES else {}
+    if number not in offered:
+        there = f"give {', '.join(map(str, offered))}" if offered else "give a table"
+        raise InputError(f"{paper} has no {what} {number} to reproduce; {there}")
     if scale not in module.SCALES:
         raise InputError(f"no scale '{scale}'; give {', '.join(module.SCALES)}")
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise InputError(f"seeds {list(seeds)}; give one or more that differ, 0 or above")
-    if paper != "zhu2017" and (photos is not None or natural is not None):
-        raise InputError(f"{paper} has rendered images before white; photos and natural images go with zhu2017")
+    _refuse_folders(paper, photos, natural)
     repeated = next((one for one in categories if list(categories).count(one) > 1), None)
     if repeated is not None:
         raise InputError(f"the category '{repeated}' is given twice; give each once, or its images count double")
     folders = {"models": models, "data": data}
-    folders |= {"photos": photos, "natural": natural} if paper == "zhu2017" else {}
+    folders |= {"photos": photos} if paper in _BACKGROUNDS else {}
+    folders |= {"natural": natural} if paper in _NATURAL else {}
     chosen = tuple(categories) or module.CATEGORIES
     task = module.Task(scale, chosen, tuple(seeds), **folders)
     shop = Workshop(Path(out), device, tell, listener, {}, {})
-    rows, protocol = module.rows_of(table, task, shop)
-    printed = module.PRINTED[table]
+    rows_of, drawn = (
+        (module.rows_of, module.figure) if what == "table" else (module.figure_rows_of, module.drawn_figure)
+    )
+    rows, protocol = rows_of(number, task, shop)
+    printed = offered[number]
     notes = tuple(filter(None, (printed.note, _scale_note(scale))))
     report = Report(
-        paper, module.REFERENCE, table, printed.title, scale, (*chosen, *module.COLUMNS), tuple(rows), protocol,
-        shop.sets, shop.runs, notes, describe_machine(device),
+        paper, module.REFERENCE, number, printed.title, scale, (*chosen, *module.COLUMNS), tuple(rows), protocol,
+        shop.sets, shop.runs, notes, describe_machine(device), what,
     )  # fmt: skip
     write_report(report, Path(out))
-    picture = module.figure(table, task, shop)
+    picture = drawn(number, task, shop)
     if picture is not None:
         save_png(picture, Path(out) / f"{report.name}.png")
     return report
+
+
+def _refuse_folders(paper: str, photos: Path | None, natural: Path | None) -> None:
+    """Raise InputError for folders that the paper has no use for."""
+    if photos is not None and paper not in _BACKGROUNDS:
+        raise InputError(f"{paper} has rendered images before white; photos go with {' or '.join(_BACKGROUNDS)}")
+    if natural is not None and paper not in _NATURAL:
+        raise InputError(f"{paper} is tested on rendered images; natural images go with {' or '.join(_NATURAL)}")
 
 
 def _scale_note(scale: str) -> str:

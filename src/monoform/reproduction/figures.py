@@ -59,7 +59,7 @@ def liao2019_figure(method: Method, test: ImageSet, rows: Sequence[int], protoco
     true_grids = np.asarray(test.voxels[test.objects[chosen]], np.float32)
     panels = [
         [
-            _picture(test.images[row]), _grey(test.masks[row] / 255.0), _grey(said.mask[i]), _grey(projected[i]),
+            small_picture(test.images[row]), _grey(test.masks[row] / 255.0), _grey(said.mask[i]), _grey(projected[i]),
             shape_picture(true_grids[i], protocol.threshold),
             shape_picture(said.voxels[i], protocol.threshold),
             *(
@@ -70,7 +70,7 @@ def liao2019_figure(method: Method, test: ImageSet, rows: Sequence[int], protoco
         ]
         for i, row in enumerate(chosen)
     ]  # fmt: skip
-    return _sheet(LIAO_COLUMNS, [("", panels)])
+    return sheet(LIAO_COLUMNS, [("", panels)])
 
 
 # --- Zhu 2017 ----------------------------------------------------------------------------------------------------
@@ -95,9 +95,9 @@ def zhu2017_figure(
             masks = [_grey(mask) for mask in (old.mask[i], new.mask[i], test.masks[row] / 255.0)]
             shapes = [shape_picture(grid) for grid in (old.voxels[i], new.voxels[i], grids[i])]
             turned = [posed_picture(grid) for grid in (old.posed[i], new.posed[i], posed[i].astype(np.float32))]
-            panels.append([_picture(test.images[row]), *masks, *shapes, *turned])
+            panels.append([small_picture(test.images[row]), *masks, *shapes, *turned])
         parts.append((group.title, panels))
-    return _sheet(ZHU_COLUMNS, parts)
+    return sheet(ZHU_COLUMNS, parts)
 
 
 def telling_rows(before: Evaluation, after: Evaluation, count: int) -> list[Group]:
@@ -110,11 +110,12 @@ def telling_rows(before: Evaluation, after: Evaluation, count: int) -> list[Grou
         ("worst silhouettes after fine-tuning", after.per_image["ap_2d"]),
     )
     return [
-        Group(title, _first_of_objects(np.argsort(key, kind="stable"), after.objects, count)) for title, key in groups
+        Group(title, first_of_objects(np.argsort(key, kind="stable"), after.objects, count)) for title, key in groups
     ]
 
 
-def _first_of_objects(order: np.ndarray, objects: np.ndarray, count: int) -> tuple[int, ...]:
+def first_of_objects(order: np.ndarray, objects: np.ndarray, count: int) -> tuple[int, ...]:
+    """The first rows in this order, of every object at most one."""
     first = np.sort(np.unique(objects[order], return_index=True)[1])[:count]
     return tuple(int(row) for row in order[first])
 
@@ -169,7 +170,8 @@ def _drawn(mesh: Mesh | None, R: np.ndarray) -> np.ndarray:
     return to_bytes(blend(ground, 255.0 * view.colour, view.alpha))
 
 
-def _picture(image: np.ndarray) -> np.ndarray:
+def small_picture(image: np.ndarray) -> np.ndarray:
+    """(CELL, CELL, 3) uint8: an image at the side of a panel."""
     return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((CELL, CELL), Image.Resampling.BICUBIC))
 
 
@@ -184,12 +186,12 @@ def _predict(method: Method, test: ImageSet, rows: np.ndarray) -> Prediction:
     return method.predict(pixels.permute(0, 3, 1, 2).float() / 255.0)
 
 
-def _sheet(columns: Sequence[str], parts: Sequence[tuple[str, list[list[np.ndarray]]]]) -> np.ndarray:
-    """The columns' names above rows of panels; a part's title above its rows."""
+def sheet(columns: Sequence[str], parts: Sequence[tuple[str, list[list[np.ndarray]]]]) -> np.ndarray:
+    """(h, w, 3) uint8: the columns' names above rows of panels; a part's title above its rows."""
     step, bands = CELL + 4, [bool(title) for title, _ in parts]
     height = _BAND + sum(bands) * _BAND + step * sum(len(rows) for _, rows in parts)
-    sheet = Image.new("RGB", (step * len(columns), height), PAPER)
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT)
+    canvas = Image.new("RGB", (step * len(columns), height), PAPER)
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(_FONT)
     for number, name in enumerate(columns):
         pen.text((step * number + 4, 3), name, INK, font)
     top = _BAND
@@ -199,6 +201,6 @@ def _sheet(columns: Sequence[str], parts: Sequence[tuple[str, list[list[np.ndarr
             top += _BAND
         for row in rows:
             for number, panel in enumerate(row):
-                sheet.paste(Image.fromarray(panel), (step * number + 2, top + 2))
+                canvas.paste(Image.fromarray(panel), (step * number + 2, top + 2))
             top += step
-    return np.asarray(sheet)
+    return np.asarray(canvas)

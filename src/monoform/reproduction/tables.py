@@ -1,4 +1,4 @@
-"""A paper's table beside our own numbers, as Markdown and as JSON, with all that decided them."""
+"""A paper's table or figure beside our own numbers, as Markdown and as JSON, with all that decided them."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from monoform.evaluate import Cell
 from monoform.files.atomic import write_atomic
@@ -51,12 +51,13 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """A reproduced table."""
+    """A reproduced table, or the numbers of a figure."""
 
     paper: str
     """'liao2019'."""
     reference: str
     table: int
+    """Its number; of a figure, the figure's."""
     title: str
     scale: str
     columns: tuple[str, ...]
@@ -69,11 +70,12 @@ class Report:
     """Of every trained system: configuration, steps, hours, device."""
     notes: tuple[str, ...] = ()
     machine: dict[str, Any] = field(default_factory=dict)
+    what: Literal["table", "figure"] = "table"
 
     @property
     def name(self) -> str:
         """Stem of the report's files."""
-        return f"{self.paper}-table-{self.table}-{self.scale}"
+        return f"{self.paper}-{self.what}-{self.table}-{self.scale}"
 
     def record(self) -> dict[str, Any]:
         """All of it as plain values."""
@@ -82,7 +84,7 @@ class Report:
             for row in self.rows
         ]
         return {
-            "paper": self.paper, "reference": self.reference, "table": self.table, "title": self.title,
+            "paper": self.paper, "reference": self.reference, self.what: self.table, "title": self.title,
             "scale": self.scale, "columns": list(self.columns), "rows": rows, "protocol": self.protocol,
             "data": self.data, "runs": self.runs, "notes": list(self.notes), "machine": self.machine,
         }  # fmt: skip
@@ -106,7 +108,7 @@ def measured_rows(label: str, source: str, by_seed: Mapping[int, Mapping[str, Ce
 def markdown(report: Report) -> str:
     """The report as a page."""
     lines = [
-        f"# {report.reference}: table {report.table}, {report.title}",
+        f"# {report.reference}: {report.what} {report.table}, {report.title}",
         "",
         f"Scale `{report.scale}`. Rows marked *{PAPER}* are cited, not measured here. Our values have, in brackets, the "
         f"{100 * report.protocol.get('level', 0.95):.0f} % interval of a bootstrap over objects ('resampled' in the protocol).",
