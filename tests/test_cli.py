@@ -27,6 +27,7 @@ from monoform.interfaces import Alignment
 from monoform.meshes import box
 from monoform.projection.kernels.threads import set_threads
 from monoform.results import PhotoMatch, write_result
+from monoform.scene.writing import schema as scene_schema
 
 
 @pytest.fixture
@@ -184,6 +185,8 @@ def test_quiet_says_nothing(inputs: Path, capsys) -> None:
 def test_schema(capsys) -> None:
     assert main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out) == results.schema()
+    assert main(["schema", "scene", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == scene_schema()
 
 
 def test_doctor(capsys) -> None:
@@ -228,6 +231,7 @@ WORDS = st.one_of(
     st.sampled_from(
         [
             "align",
+            "scene",
             "render",
             "demo",
             "doctor",
@@ -237,6 +241,7 @@ WORDS = st.one_of(
             "masks",
             "--mesh",
             "--mask",
+            "--masks",
             "--mesh-library",
             "--K",
             "--fov",

@@ -32,6 +32,7 @@ def test_help_is_light(arguments: list[str]) -> None:
         "batch.runner",
         "cli.align",
         "cli.demo",
+        "cli.scene",
         "data.procedural.photographs",
         "masks",
         "meshes",
@@ -39,6 +40,10 @@ def test_help_is_light(arguments: list[str]) -> None:
         "refinement",
         "results",
         "rotation_grids",
+        "scene",
+        "scene.library",
+        "scene.upright",
+        "scene.writing",
         "symmetry",
     ],
 )

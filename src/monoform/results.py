@@ -127,21 +127,28 @@ def plain(value: Any) -> Any:
 @cache
 def schema() -> dict[str, Any]:
     """The JSON schema of result.json, as printed by `monoform schema`."""
-    return json.loads(resources.files("monoform").joinpath("result.schema.json").read_text(encoding="utf-8"))
+    return read_schema("result")
 
 
-def validate(record: Any) -> None:
-    """`SchemaError` with the path of the first value that does not follow the schema."""
-    _check(record, schema(), "result")
+def read_schema(name: str) -> dict[str, Any]:
+    """The JSON schema of that name in the package."""
+    return json.loads(resources.files("monoform").joinpath(f"{name}.schema.json").read_text(encoding="utf-8"))
+
+
+def validate(record: Any, rules: dict[str, Any] | None = None, *, name: str = "result") -> None:
+    """`SchemaError` with the path of the first value, from `name` on, that does not follow the rules: a JSON schema of
+    the keywords that the project's own use; left out, that of result.json."""
+    rules = schema() if rules is None else rules
+    _check(record, rules, name, rules.get("$defs", {}))
 
 
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float)}
 
 
-def _check(value: Any, rule: dict[str, Any], where: str) -> None:
-    """The keywords of JSON schema that result.schema.json uses (jsonschema itself is only a test's oracle)."""
+def _check(value: Any, rule: dict[str, Any], where: str, shared: dict[str, Any]) -> None:
+    """The keywords of JSON schema that the project's schemas use (jsonschema itself is only a test's oracle)."""
     if "$ref" in rule:
-        rule = schema()["$defs"][rule["$ref"].rsplit("/", 1)[1]]
+        rule = shared[rule["$ref"].rsplit("/", 1)[1]]
     if "enum" in rule and value not in rule["enum"]:
         raise SchemaError(f"{where} is {_short(value)}; it must be one of {', '.join(rule['enum'])}")
     if "type" in rule and not _has_type(value, rule["type"]):
@@ -149,9 +156,9 @@ def _check(value: Any, rule: dict[str, Any], where: str) -> None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         _check_number(value, rule, where)
     elif isinstance(value, list):
-        _check_array(value, rule, where)
+        _check_array(value, rule, where, shared)
     elif isinstance(value, dict):
-        _check_object(value, rule, where)
+        _check_object(value, rule, where, shared)
 
 
 def _has_type(value: Any, names: str | list[str]) -> bool:
@@ -167,17 +174,19 @@ def _check_number(value: float, rule: dict[str, Any], where: str) -> None:
         raise SchemaError(f"{where} is {value}; it must be a finite number")
     if not low <= value <= high:
         raise SchemaError(f"{where} is {_short(value)}; it must lie between {low} and {high}")
+    if value <= rule.get("exclusiveMinimum", -math.inf):
+        raise SchemaError(f"{where} is {_short(value)}; it must be greater than {rule['exclusiveMinimum']}")
 
 
-def _check_array(value: list, rule: dict[str, Any], where: str) -> None:
+def _check_array(value: list, rule: dict[str, Any], where: str, shared: dict[str, Any]) -> None:
     low, high = rule.get("minItems", 0), rule.get("maxItems", math.inf)
     if not low <= len(value) <= high:
         raise SchemaError(f"{where} has {len(value)} items; it needs {low if low == high else f'{low} or more'}")
     for index, item in enumerate(value):
-        _check(item, rule.get("items", {}), f"{where}[{index}]")
+        _check(item, rule.get("items", {}), f"{where}[{index}]", shared)
 
 
-def _check_object(value: dict, rule: dict[str, Any], where: str) -> None:
+def _check_object(value: dict, rule: dict[str, Any], where: str, shared: dict[str, Any]) -> None:
     known, others = rule.get("properties", {}), rule.get("additionalProperties", True)
     missing = [name for name in rule.get("required", ()) if name not in value]
     if missing:
@@ -185,7 +194,7 @@ def _check_object(value: dict, rule: dict[str, Any], where: str) -> None:
     for name, item in value.items():
         if name not in known and others is False:
             raise SchemaError(f"{where} has an unknown field {_short(name)}")
-        _check(item, known.get(name, others if isinstance(others, dict) else {}), f"{where}.{name}")
+        _check(item, known.get(name, others if isinstance(others, dict) else {}), f"{where}.{name}", shared)
 
 
 def _short(value: Any) -> str:

@@ -52,10 +52,11 @@ def _run(arguments: list[str]) -> int:
 
         print(f"monoform {metadata.version('monoform')}")
         return OK
-    from monoform.cli import align, data, demo, doctor, evaluate, render, reproduce, schema, train
+    from monoform.cli import align, data, demo, doctor, evaluate, render, reproduce, scene, schema, train
 
     commands = {
         align.Align: align,
+        scene.Scene: scene,
         render.Render: render,
         data.Data: data,
         train.Train: train,
@@ -67,6 +68,7 @@ def _run(arguments: list[str]) -> int:
     }
     configs = (
         Annotated[align.Align, tyro.conf.subcommand("align")]
+        | Annotated[scene.Scene, tyro.conf.subcommand("scene")]
         | Annotated[render.Render, tyro.conf.subcommand("render")]
         | Annotated[data.Data, tyro.conf.subcommand("data")]
         | Annotated[train.Train, tyro.conf.subcommand("train")]

@@ -1,4 +1,4 @@
-"""glTF 2.0 and GLB: triangles, node transforms and plain colours in; one mesh out.
+"""glTF 2.0 and GLB: triangles, node transforms and plain colours in; one mesh out, or a scene of several.
 
 An own reader, because what matters here is what it refuses: buffers outside the file's folder, counts that the bytes do
 not hold, compressed geometry that would come back as zeros. Textures, normals, skins and animations are not looked at.
@@ -9,6 +9,7 @@ import base64
 import json
 import struct
 import urllib.parse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -254,37 +255,114 @@ def _base_colour(tree: dict[str, Any], primitive: dict[str, Any]) -> np.ndarray 
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A mesh as a named node of a scene."""
+
+    name: str
+    mesh: Mesh
+    """In its own frame; without colours of its own it takes `colour`."""
+    matrix: np.ndarray
+    """(4, 4) similarity, the mesh's frame to the scene's: ``x_scene = matrix @ (x, 1)``."""
+    colour: tuple[int, int, int]
+    """sRGB levels."""
+
+
+@dataclass(frozen=True)
+class SceneCamera:
+    """A camera at the scene's origin that looks along -z, y up. glTF knows no principal point: `K` is kept as an extra."""
+
+    K: np.ndarray
+    """(3, 3) in pixels."""
+    size_wh: tuple[int, int]
+    near_far: tuple[float, float]
+
+
 def write_glb(mesh: Mesh) -> bytes:
     """A GLB file of one mesh in its own frame; colours as sRGB bytes in COLOR_0. Float32 positions."""
-    positions = mesh.vertices.astype("<f4")
-    blobs = [mesh.faces.astype("<u4").tobytes(), positions.tobytes()]
-    accessors: list[dict[str, Any]] = [
-        {"bufferView": 0, "componentType": 5125, "count": mesh.faces.size, "type": "SCALAR"},
-        {"bufferView": 1, "componentType": 5126, "count": len(positions), "type": "VEC3",
-         "min": positions.min(axis=0).tolist(), "max": positions.max(axis=0).tolist()},
-    ]  # fmt: skip
-    attributes = {"POSITION": 1}
-    if mesh.colours is not None:
-        opaque = np.full((len(positions), 1), 255, np.uint8)
-        blobs.append(np.concatenate([mesh.colours, opaque], axis=1).tobytes())
-        accessors.append(
-            {"bufferView": 2, "componentType": 5121, "normalized": True, "count": len(positions), "type": "VEC4"}
-        )
-        attributes["COLOR_0"] = 2
-    starts = np.cumsum([0] + [len(blob) for blob in blobs])
-    targets = [34963, 34962, 34962]
-    views = [{"buffer": 0, "byteOffset": int(start), "byteLength": len(blob), "target": target}
-             for start, blob, target in zip(starts, blobs, targets, strict=False)]  # fmt: skip
-    material = {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.8}, "doubleSided": True}
+    blobs: list[tuple[int, bytes]] = []
+    accessors: list[dict[str, Any]] = []
+    primitive = _write_primitive(mesh, blobs, accessors)
     tree = {
         "asset": {"version": "2.0", "generator": "monoform"},
         "scene": 0, "scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": [{"attributes": attributes, "indices": 0, "material": 0, "mode": _TRIANGLES}]}],
-        "materials": [material], "accessors": accessors, "bufferViews": views,
-        "buffers": [{"byteLength": int(starts[-1])}],
+        "meshes": [{"primitives": [primitive]}], "materials": [_material()],
     }  # fmt: skip
+    return _pack(tree, accessors, blobs)
+
+
+def write_scene_glb(objects: Sequence[Placed], camera: SceneCamera) -> bytes:
+    """A GLB file of several meshes, a named node each, and the camera that sees them; the scene's frame is +y up.
+
+    Meshes are stored in their own frames and placed by their nodes' matrices, so that one can be exchanged for another.
+    """
+    blobs: list[tuple[int, bytes]] = []
+    accessors: list[dict[str, Any]] = []
+    meshes, materials, nodes = [], [], []
+    for index, placed in enumerate(objects):
+        primitive = _write_primitive(placed.mesh, blobs, accessors)
+        meshes.append({"name": placed.name, "primitives": [{**primitive, "material": index}]})
+        materials.append(_material(placed.colour if placed.mesh.colours is None else None))
+        nodes.append({"name": placed.name, "mesh": index, "matrix": placed.matrix.T.ravel().tolist()})
+    nodes.append({"name": "camera", "camera": 0})
+    tree = {
+        "asset": {"version": "2.0", "generator": "monoform"},
+        "scene": 0, "scenes": [{"nodes": list(range(len(nodes)))}], "nodes": nodes,
+        "cameras": [_camera(camera)], "meshes": meshes, "materials": materials,
+    }  # fmt: skip
+    return _pack(tree, accessors, blobs)
+
+
+def _camera(camera: SceneCamera) -> dict[str, Any]:
+    (w, h), (near, far), K = camera.size_wh, camera.near_far, camera.K
+    perspective = {"yfov": float(2 * np.arctan(h / 2 / K[1, 1])), "aspectRatio": float(w / K[0, 0] / (h / K[1, 1])),
+                   "znear": near, "zfar": far}  # fmt: skip
+    extras = {"K": K.tolist(), "image_size_wh": [w, h]}
+    return {"name": "photo", "type": "perspective", "perspective": perspective, "extras": extras}
+
+
+def _material(colour: tuple[int, int, int] | None = None) -> dict[str, Any]:
+    """Neither metal nor gloss, seen from both sides; colour: sRGB levels."""
+    surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 0.8}
+    if colour is not None:
+        surface["baseColorFactor"] = [*srgb_to_linear(np.array(colour) / 255).tolist(), 1.0]
+    return {"pbrMetallicRoughness": surface, "doubleSided": True}
+
+
+def _write_primitive(mesh: Mesh, blobs: list[tuple[int, bytes]], accessors: list[dict[str, Any]]) -> dict[str, Any]:
+    """Append a mesh's arrays, with what glTF is to use them for, and their accessors; how a mesh of the tree names them."""
+    first, positions = len(accessors), mesh.vertices.astype("<f4")
+    blobs += [(34963, mesh.faces.astype("<u4").tobytes()), (34962, positions.tobytes())]
+    accessors += [
+        {"bufferView": first, "componentType": 5125, "count": mesh.faces.size, "type": "SCALAR"},
+        {"bufferView": first + 1, "componentType": 5126, "count": len(positions), "type": "VEC3",
+         "min": positions.min(axis=0).tolist(), "max": positions.max(axis=0).tolist()},
+    ]  # fmt: skip
+    attributes = {"POSITION": first + 1}
+    if mesh.colours is not None:
+        opaque = np.full((len(positions), 1), 255, np.uint8)
+        blobs.append((34962, np.concatenate([mesh.colours, opaque], axis=1).tobytes()))
+        accessors.append(
+            {
+                "bufferView": first + 2,
+                "componentType": 5121,
+                "normalized": True,
+                "count": len(positions),
+                "type": "VEC4",
+            }
+        )
+        attributes["COLOR_0"] = first + 2
+    return {"attributes": attributes, "indices": first, "material": 0, "mode": _TRIANGLES}
+
+
+def _pack(tree: dict[str, Any], accessors: list[dict[str, Any]], blobs: list[tuple[int, bytes]]) -> bytes:
+    """The file: header, the tree with its accessors and views as JSON, and the arrays."""
+    starts = np.cumsum([0] + [len(blob) for _, blob in blobs])
+    views = [{"buffer": 0, "byteOffset": int(start), "byteLength": len(blob), "target": target}
+             for start, (target, blob) in zip(starts, blobs, strict=False)]  # fmt: skip
+    tree = {**tree, "accessors": accessors, "bufferViews": views, "buffers": [{"byteLength": int(starts[-1])}]}
     text = json.dumps(tree, separators=(",", ":"), allow_nan=False).encode()
     text += b" " * (-len(text) % 4)
-    binary = b"".join(blobs)
+    binary = b"".join(blob for _, blob in blobs)
     head = struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(text) + 8 + len(binary))
     return head + struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
