@@ -39,3 +39,27 @@ def test_without_data(name: str, tmp_path: Path) -> None:
     done = run(folder / name)
     assert done.returncode == 3
     assert len((done.stdout + done.stderr).strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "page"),
+    [("liao2019", "self_consistency"), ("zhu2017", "reprojection"), ("palazzi2018", "raster_pose")],
+)
+def test_results_pages(script: str, page: str, tmp_path: Path) -> None:
+    """What stands on a paper's page is what its script writes from the tables."""
+    written = EXPERIMENTS.parent / "docs" / "papers" / f"{page}.md"
+    copy = tmp_path / "docs" / "papers" / written.name
+    copy.parent.mkdir(parents=True)
+    before, _ = written.read_text().split("## Results")
+    copy.write_text(before + "## Results\n\nof another run\n")
+    shutil.copytree(EXPERIMENTS, tmp_path / "experiments")
+    done = run(tmp_path / "experiments" / f"{script}_results.py")
+    assert done.returncode == 0, done.stderr
+    assert copy.read_text() == written.read_text()
+
+
+@pytest.mark.parametrize("script", ["zhu2017_means.py", "palazzi2018_poses.py"])
+def test_measures_without_sets(script: str, tmp_path: Path) -> None:
+    done = run(EXPERIMENTS / script, str(tmp_path))
+    assert done.returncode == 3
+    assert len((done.stdout + done.stderr).strip().splitlines()) == 1

@@ -112,7 +112,7 @@ class Config:
 
 
 LAPTOP = replace(Config(), width=16, mask_growth=1, steps=2000, learning_rate=1e-3, last_learning_rate=1e-4)
-"""About a quarter of an hour on two cores."""
+"""A quarter of the width, 2,000 steps: for two cores."""
 SMOKE = replace(
     LAPTOP, width=8, mask_size=24, hypothesis_size=12, hypotheses=4, shape_code=16, samples=32, batch_size=4, steps=4,
     validation_images=8, learning_rate=5e-3, last_learning_rate=1e-3,

@@ -97,7 +97,7 @@ LAPTOP = replace(
     mirrored=0.5,
     colour_shift=0.2,
 )
-"""Ten minutes on two cores."""
+"""Nine minutes on one core."""
 
 SMOKE = replace(
     LAPTOP, width=8, hidden=32, dropout=0.0, batch_size=4, steps=4, validation_images=8, rate=5e-3, last_rate=1e-3

@@ -2,7 +2,7 @@
 
     monoform reproduce liao2019 --table N --scale laptop --models MODELS -o OUT      (N = 1, 2, 3, 4; seed 0; two cores)
     cp OUT/liao2019-table-*.json OUT/liao2019-table-*.md experiments/results/
-    python experiments/method_results.py
+    python experiments/liao2019_results.py
 
 MODELS is a folder of real models with a manifest. Expected: the figures that stand on the page. The six trainings, 2,000
 steps each, took 82 minutes of CPU time together with drawing the sets and measuring; the hours in the tables are of three
@@ -10,11 +10,8 @@ trainings at a time on two busy cores. The weights were trained just before mask
 of the voxeliser to be broken otherwise (one grid in 1,040 differs); all was drawn again and measured after it.
 """
 
-import json
-from pathlib import Path
+from result_pages import HEADING, PAPERS, cell, head, line, load, objects, source_of, write_results
 
-HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "papers" / "self_consistency.md"
 COLUMNS = ("aeroplane", "car", "chair", "macro")
 SHOWN = {
     1: ("voxel IoU, threshold 0.5", "the mean training shape", "the nearest training shape"),
@@ -23,7 +20,7 @@ SHOWN = {
     4: ("predicted pose, threshold 0.5", "true pose, threshold 0.5", "true shape, predicted pose", "true shape, true pose"),
 }  # fmt: skip
 """Of each table the paper's own rows and ours whose label has one of these in it; the files hold all."""
-TEXT = """## Results
+TEXT = """{heading}
 
 `monoform reproduce liao2019 --table 1 --models MODELS`, and 2, 3 and 4: one network a category, seed 0, {train}
 procedural shapes and the training split of {real} real models (cars; the others alike), 6 views each, 2,000 steps on
@@ -43,7 +40,8 @@ Procedural, then real, for aeroplane, car, chair.*
   procedural ones (see the mean training shape's IoU, and the red stool in the figure).
 - **The pose branch costs shape here**: without it the same network reaches a higher voxel IoU in all categories, the
   opposite of what the paper claims. One seed, 2,000 steps: the shared encoder spends them on the pose; longer
-  training and other weights were not tried.
+  training was not tried. With a quarter of the pose's gradient reaching it (`pose_gradient=0.25`, chairs alone, one training)
+  the chairs' voxel IoU is 0.626 and that of real ones 0.291, between the two networks', and the rotation error 9.6°.
 - The nearest training shape is far above the prediction: procedural test shapes have near relatives in training, and
   the network has not learnt to tell them all apart.
 - `mask_growth` (1 px) was chosen while looking at true elevations of validation shapes; the pose itself was never
@@ -51,43 +49,28 @@ Procedural, then real, for aeroplane, car, chair.*
 """
 
 
-def load(table: int) -> dict:
-    return json.loads((HERE / "results" / f"liao2019-table-{table}-laptop.json").read_text())
-
-
-def cell(row: dict, column: str) -> str:
-    found, digits = row["values"].get(column), 1 if "degrees" in row["label"] else 3
-    if not isinstance(found, dict):
-        return "" if found is None else f"{found:.{digits}f}"
-    return f"{found['value']:.{digits}f} [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"
-
-
 def table_of(number: int) -> str:
-    report = load(number)
-    lines = [f"**Table {number}**: {report['title']}\n", "| | on | " + " | ".join(COLUMNS) + " |", "|---" * 6 + "|"]
+    report = load(f"liao2019-table-{number}-laptop")
+    lines = head(f"**Table {number}**: {report['title']}", COLUMNS)
     for row in report["rows"]:
-        printed = row["label"].startswith("Liao 2019")
         ours = any(part in row["label"] for part in SHOWN[number]) and "oracle, threshold" not in row["label"]
-        if printed or (ours and "resolved by an oracle" not in row["label"]):
-            source = "*paper, other data*" if printed else row["source"].removesuffix(", test")
+        if row["label"].startswith("Liao 2019") or (ours and "resolved by an oracle" not in row["label"]):
             label = (
                 row["label"]
                 .replace("monoform: ", "")
                 .replace("monoform without", "without")
                 .replace(", threshold 0.5", "")
             )
-            lines.append(f"| {label} | {source} | " + " | ".join(cell(row, column) for column in COLUMNS) + " |")
+            lines.append(line(label, source_of(row), [cell(row, column) for column in COLUMNS]))
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    sets = load(1)["data"]
-    train = next(v for k, v in sets.items() if "procedural-car-train" in k)["objects"]
-    real = next(v for k, v in sets.items() if "real-car-train" in k)["objects"]
-    page = PAGE.read_text()
-    page = page[: page.index("## Results")]
+    sets = load("liao2019-table-1-laptop")["data"]
+    train, real = objects(sets, "procedural-car-train"), objects(sets, "real-car-train")
     tables = "\n".join(map(table_of, SHOWN))
-    PAGE.write_text(page + TEXT.format(tables=tables, train=f"{train:,}", real=real))
+    text = TEXT.format(heading=HEADING, tables=tables, train=f"{train:,}", real=real)
+    write_results(PAPERS / "self_consistency.md", text)
 
 
 if __name__ == "__main__":
