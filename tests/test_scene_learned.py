@@ -16,11 +16,12 @@ from monoform.files.images import save_png
 from monoform.meshes import Mesh
 from monoform.methods import self_consistency
 from monoform.methods.raster_pose import SMOKE, RasterPose, Spoken
+from monoform.methods.raster_pose.rows import intrinsics
 from monoform.metrics import rotation_angle_deg
 from monoform.overlays import draw
 from monoform.scene import find_scene, learned
 from monoform.scene.camera import turn_between
-from monoform.scene.learned import Look, from_method, in_photo, load_raster_pose, look_at, method_intrinsics, seen
+from monoform.scene.learned import Look, from_method, in_photo, load_raster_pose, look_at, seen
 from monoform.scene.records import Wanted
 from scene_cases import Parked, Street, car, small_pictures, street
 
@@ -74,7 +75,7 @@ def test_virtual_picture_is_what_a_camera_there_would_see(two_cars: Street) -> N
 
 
 def test_what_is_said_of_the_virtual_picture_comes_back_to_the_photo(two_cars: Street) -> None:
-    own = method_intrinsics(SMOKE.focal, 64)
+    own = intrinsics(SMOKE.focal, 64)
     for which, mask in enumerate(two_cars.masks):
         look = look_at(mask.coverage, two_cars.K, 0.6, 64)
         R, t = in_photo(*said_of(two_cars, which, look, own, 1.0), look, own)
@@ -89,7 +90,7 @@ def test_a_perfect_method_gives_classes_lengths_and_poses(
 
     def perfect(images: torch.Tensor) -> Spoken:
         which = next(asked)
-        own, length = method_intrinsics(method.config.focal, 64), (4.6, 4.7)[which]
+        own, length = intrinsics(method.config.focal, 64), (4.6, 4.7)[which]
         looks = [look_at(two_cars.masks[which].coverage, two_cars.K, share, 64) for share in learned.SHOWN]
         answers = [said_of(two_cars, which, look, own, length) for look in looks]
         R, t = (torch.from_numpy(np.stack(part)).float() for part in zip(*answers, strict=True))

@@ -35,7 +35,7 @@ class Reproduce:
     table: int | None = None
     """The table's number."""
     scale: Literal["smoke", "laptop", "paper"] = "laptop"
-    """smoke: seconds; laptop: a quarter of an hour a category and system on two cores; paper: the paper's size and data."""
+    """smoke: seconds; laptop: small networks, for two cores; paper: the paper's size and data."""
     out: OutputFolder = Path("out/reproduce")
     """Folder for tables, sets and trainings."""
     figure: int | None = None

@@ -18,6 +18,7 @@ from monoform.files.atomic import printable_name
 from monoform.interfaces import Mask, Photo
 from monoform.meshes import Mesh
 from monoform.methods.raster_pose import RasterPose
+from monoform.methods.raster_pose.rows import intrinsics
 from monoform.metrics import HALF_TURN
 from monoform.scene.camera import turn_between
 from monoform.scene.fitting import make_fit, refit
@@ -70,7 +71,7 @@ def from_method(method: RasterPose, *, up_axis: str, length: float | None) -> Fi
         shapes = [_representative(method, number, length) for number in range(len(config.categories))]
         order = np.argsort(-probability, kind="stable")
         shape = shapes[order[0]]
-        own = method_intrinsics(config.focal, config.image_size)
+        own = intrinsics(config.focal, config.image_size).astype(np.float64)
         answers = zip(said.R.double().cpu().numpy(), said.t.double().cpu().numpy(), looks, strict=True)
         poses = [in_photo(R, t * _longest(shape.sized), look, own) for R, t, look in answers if t[2] > NEAREST]
         if not poses:
@@ -107,11 +108,6 @@ def _longest(mesh: Mesh) -> float:
 
 
 # --- the virtual camera ------------------------------------------------------------------------------------------
-
-
-def method_intrinsics(focal: float, size: int) -> np.ndarray:
-    """(3, 3) pixels: the camera that the method believes in; focal in image sides."""
-    return np.array([[focal * size, 0.0, size / 2], [0.0, focal * size, size / 2], [0.0, 0.0, 1.0]])
 
 
 def look_at(coverage: np.ndarray, K: np.ndarray, share: float, size: int) -> Look:
