@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from monoform.data.image_sets import render_posts, shapes_for
+from monoform.data.image_sets import DrawnObjects, render_posts, shapes_for
 from monoform.data.representatives import choose_representatives
 from monoform.data.vehicle_classes import CLASSES
 from monoform.meshes import Mesh, pad
@@ -87,7 +87,7 @@ def panels() -> list[tuple[str, np.ndarray, str]]:
     meshes = choose_representatives(chosen)[0].meshes
     own = CLASSES.index(CLASS)
     entries, ids = shapes_for("car", 1, SHAPE, CLASS)
-    test = render_posts(entries, [CLASS], ids, size=SIZE, views=VIEW + 1, seed=0)
+    test = render_posts(DrawnObjects(entries, [CLASS], ids), size=SIZE, views=VIEW + 1, seed=0)
     image, mask = test.images[VIEW] / 255, torch.from_numpy(test.masks[VIEW : VIEW + 1] / np.float32(255))
     R, t, K = (torch.from_numpy(x[VIEW : VIEW + 1]) for x in (test.R, test.t, test.K))
     found, drawn = refined(meshes[own], R, t, mask, K)

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from monoform.data.image_sets import render_turntable, shapes_for
+from monoform.data.image_sets import DrawnObjects, render_turntable, shapes_for
 from monoform.interfaces import ImageSet
 from monoform.methods import self_consistency as liao
 from monoform.methods.image_tensors import small_masks
@@ -115,7 +115,7 @@ def R_side() -> np.ndarray:
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
     entries, ids = shapes_for("chair", 1, 4)
-    chair = render_turntable(entries, ["chair"], ids, size=CONFIG.image_size, views=1, seed=3)
+    chair = render_turntable(DrawnObjects(entries, ["chair"], ids), size=CONFIG.image_size, views=1, seed=3)
     draw(chair).savefig(folder / "self_consistency.png")
 
 

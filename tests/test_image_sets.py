@@ -17,6 +17,7 @@ from scipy.ndimage import binary_dilation
 from image_set_cases import iou, same, silhouette
 from monoform.data.image_sets import (
     OTHER_LOOK,
+    DrawnObjects,
     join,
     load_images,
     models_for,
@@ -47,13 +48,13 @@ SHAPES, IDS = [entries[0] for entries, _ in ENTRIES], [ids[0] for _, ids in ENTR
 def turntable(**changes) -> ImageSet:
     """Three views of each shape."""
     options = {"size": SIZE, "views": 3, "seed": 5, **changes}
-    return render_turntable(SHAPES, CATEGORIES, IDS, **options)
+    return render_turntable(DrawnObjects(SHAPES, CATEGORIES, IDS), **options)
 
 
 def weak(**changes) -> ImageSet:
     """The same with random scales and cameras."""
     options = {"size": SIZE, "views": 3, "seed": 5, **changes}
-    return render_weak(SHAPES, CATEGORIES, IDS, **options)
+    return render_weak(DrawnObjects(SHAPES, CATEGORIES, IDS), **options)
 
 
 def mask_ious(images: ImageSet, scale: float) -> list[float]:
@@ -182,11 +183,15 @@ def test_weak_scales_are_the_objects_own_and_in_the_voxels():
 
 def test_weak_keeps_the_largest_shape_inside():
     thin = box((1.0, 0.01, 0.01))
-    images = render_weak([thin], ["bar"], ["bar"], size=64, views=40, seed=0, scales=(1.0, 1.0), viewpoints="any")
+    images = render_weak(
+        DrawnObjects([thin], ["bar"], ["bar"]), size=64, views=40, seed=0, scales=(1.0, 1.0), viewpoints="any"
+    )
     border = np.ones((64, 64), bool)
     border[1:-1, 1:-1] = False
     assert images.masks[:, border].mean() < 1.0
-    smaller = render_weak([thin], ["bar"], ["bar"], size=64, views=40, seed=0, scales=(0.9, 0.9), viewpoints="any")
+    smaller = render_weak(
+        DrawnObjects([thin], ["bar"], ["bar"]), size=64, views=40, seed=0, scales=(0.9, 0.9), viewpoints="any"
+    )
     assert (smaller.masks[:, border] == 0).all()
 
 
@@ -225,9 +230,12 @@ def test_an_image_depends_on_its_id_number_and_seed_alone(draw: Callable[..., Im
         (lambda: turntable(kind="hollow"), "solid or shell"),
         (lambda: weak(scales=(0.5, 1.2)), "0 < low <= high <= 1"),
         (lambda: weak(viewpoints="side"), "prior, upright or any"),
-        (lambda: render_weak([box()], ["teapot"], ["a"], size=32, views=1, seed=0), "no view prior"),
-        (lambda: render_turntable([box(), box()], ["a", "a"], ["x", "x"], size=32, views=1, seed=0), "one id"),
-        (lambda: render_turntable([box()], ["a"], [], size=32, views=1, seed=0), "one each"),
+        (lambda: render_weak(DrawnObjects([box()], ["teapot"], ["a"]), size=32, views=1, seed=0), "no view prior"),
+        (
+            lambda: render_turntable(DrawnObjects([box(), box()], ["a", "a"], ["x", "x"]), size=32, views=1, seed=0),
+            "one id",
+        ),
+        (lambda: render_turntable(DrawnObjects([box()], ["a"], []), size=32, views=1, seed=0), "one each"),
         (lambda: turntable(background="black"), "white, scenery or photos"),
         (lambda: shapes_for("car", 0, 0), "at least one"),
         (lambda: shapes_for("teapot", 1, 0), "no shapes of the category"),
@@ -251,7 +259,7 @@ def test_shapes_of_a_recipe_and_of_a_folder(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps({"models": models}))
     meshes, names = models_for(tmp_path, "car", "val")
     assert names == ["b"]
-    images = render_turntable(meshes, ["car"], names, size=32, views=1, seed=0)
+    images = render_turntable(DrawnObjects(meshes, ["car"], names), size=32, views=1, seed=0)
     assert images.masks.any()
     assert images.object_ids == ("b",)
 

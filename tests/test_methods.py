@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from monoform.checkpoints import describe_method, load_method, save_method
-from monoform.data.image_sets import render_posts, render_turntable, render_weak, shapes_for, subset
+from monoform.data.image_sets import DrawnObjects, render_posts, render_turntable, render_weak, shapes_for, subset
 from monoform.errors import InputError
 from monoform.interfaces import ImageSet, Method, Stage
 from monoform.methods import METHODS
@@ -42,7 +42,7 @@ def name(request) -> str:
 def images(name) -> ImageSet:
     config = smoke(name)
     entries, categories, ids = classed_cars(config) if name == "raster_pose" else shapes(config)
-    return RENDERERS[name](entries, categories, ids, size=config.image_size, views=4, seed=0)
+    return RENDERERS[name](DrawnObjects(entries, categories, ids), size=config.image_size, views=4, seed=0)
 
 
 def shapes(config: Any) -> tuple[list[Any], list[str], list[str]]:

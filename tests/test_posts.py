@@ -13,6 +13,7 @@ from PIL import Image
 from image_set_cases import iou, same, silhouette
 from monoform.data.image_sets import (
     OTHER_LOOK,
+    DrawnObjects,
     load_images,
     of_category,
     render_posts,
@@ -37,7 +38,7 @@ SHAPES, IDS = [entries[0] for entries, _ in ENTRIES], [ids[0] for _, ids in ENTR
 
 def posts(**changes) -> ImageSet:
     """Four views of a car of each class."""
-    return render_posts(SHAPES, CLASSES, IDS, **{"size": SIZE, "views": 4, "seed": 5, **changes})
+    return render_posts(DrawnObjects(SHAPES, CLASSES, IDS), **{"size": SIZE, "views": 4, "seed": 5, **changes})
 
 
 def meshes() -> list[Mesh]:
@@ -119,7 +120,9 @@ def test_voxels_fill_the_grid_and_meet_the_mask():
 @example((0.02, 1.0, 0.02), "posts", 0)
 @given(st.tuples(*[st.floats(0.02, 1.0)] * 3), st.sampled_from(["posts", "anywhere"]), st.integers(0, 99))
 def test_any_box_is_whole_in_the_picture_and_kept_clear_of(sides: tuple[float, ...], places: str, seed: int):
-    images = render_posts([box(sides)], ["sedan"], ["box"], size=24, views=6, seed=seed, side=8, places=places)  # type: ignore[arg-type]
+    images = render_posts(
+        DrawnObjects([box(sides)], ["sedan"], ["box"]), size=24, views=6, seed=seed, side=8, places=places
+    )  # type: ignore[arg-type]
     half = np.array(sides) / max(sides) / 2.0
     corners = half * [[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
     points = np.einsum("nij,cj->nci", images.R, corners) + images.t[:, None]
@@ -197,8 +200,11 @@ def test_classes_are_the_categories_of_the_set(tmp_path: Path):
         (lambda: posts(kind="hollow"), "of the kind .hollow."),
         (lambda: posts(places="sky"), "posts or anywhere"),
         (lambda: posts(photos=Path("/nowhere")), "no folder of backgrounds"),
-        (lambda: render_posts([box(), box()], ["a", "a"], ["x", "x"], size=16, views=1, seed=0), "one id"),
-        (lambda: render_posts([box()], ["a"], [], size=16, views=1, seed=0), "one each"),
+        (
+            lambda: render_posts(DrawnObjects([box(), box()], ["a", "a"], ["x", "x"]), size=16, views=1, seed=0),
+            "one id",
+        ),
+        (lambda: render_posts(DrawnObjects([box()], ["a"], []), size=16, views=1, seed=0), "one each"),
         (lambda: shapes_for("car", 1, 0, "tank"), "of the kind 'tank'; give one of sedan, suv"),
     ],
 )

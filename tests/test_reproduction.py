@@ -18,7 +18,15 @@ from monoform.cli import evaluate as evaluate_command
 from monoform.cli import reproduce as reproduce_command
 from monoform.cli import train as train_command
 from monoform.cli.options import INTERRUPTED, OK, TERMINATED, UsageError
-from monoform.data.image_sets import load_images, render_posts, render_turntable, render_weak, save_images, shapes_for
+from monoform.data.image_sets import (
+    DrawnObjects,
+    load_images,
+    render_posts,
+    render_turntable,
+    render_weak,
+    save_images,
+    shapes_for,
+)
 from monoform.data.procedural.shapes import make_shape
 from monoform.errors import InputError
 from monoform.evaluate import Cell, Liao2019Protocol, Zhu2017Protocol, evaluate_zhu2017, posed_grid
@@ -75,8 +83,8 @@ class Oracle(nn.Module):
 def drawn(weak: bool) -> ImageSet:
     entries, ids = shapes_for("car", 2, 50)
     if weak:
-        return render_weak(entries, ["car"] * 2, ids, size=32, views=3, seed=0)
-    return render_turntable(entries, ["car"] * 2, ids, size=32, views=3, seed=0)
+        return render_weak(DrawnObjects(entries, ["car"] * 2, ids), size=32, views=3, seed=0)
+    return render_turntable(DrawnObjects(entries, ["car"] * 2, ids), size=32, views=3, seed=0)
 
 
 def truth_of(images: ImageSet) -> Prediction:
@@ -235,7 +243,7 @@ def test_other_shapes_make_another_run_and_the_same_shapes_the_same(workshop, mo
         images = workshop.image_set(
             f"cars-{first}",
             {},
-            lambda e=entries: render_turntable(e, ["car"] * 2, ["a", "b"], size=32, views=1, seed=0),
+            lambda e=entries: render_turntable(DrawnObjects(e, ["car"] * 2, ["a", "b"]), size=32, views=1, seed=0),
         )
         with pytest.raises(runs.Stopped):
             workshop.trained(
@@ -629,7 +637,7 @@ def test_raster_pose_is_trained_on_drawn_cars_and_measured(tmp_path, capsys):
     config = tyro.cli(train_command.Train, args=asked, config=(tyro.conf.OmitSubcommandPrefixes,))
     assert train_command.run(config) == OK
     entries, ids = shapes_for("car", 2, 80, "sedan")
-    save_images(render_posts(entries, ["sedan"] * 2, ids, size=64, views=1, seed=0), tmp_path / "test")
+    save_images(render_posts(DrawnObjects(entries, ["sedan"] * 2, ids), size=64, views=1, seed=0), tmp_path / "test")
     config = evaluate_command.Evaluate(run, "palazzi2018", tmp_path / "test", refine="poses", operator="soft_raster")
     assert evaluate_command.run(config) == OK
     printed = capsys.readouterr().out

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from monoform.data.image_sets import render_turntable, shapes_for, subset
+from monoform.data.image_sets import DrawnObjects, render_turntable, shapes_for, subset
 from monoform.errors import InputError
 from monoform.interfaces import ImageSet
 from monoform.methods import self_consistency as liao
@@ -21,7 +21,7 @@ SMALL = liao.SMOKE
 @pytest.fixture(scope="module")
 def chairs() -> ImageSet:
     entries, ids = shapes_for("chair", 3, 0)
-    return render_turntable(entries, ["chair"] * 3, ids, size=SMALL.image_size, views=4, seed=0)
+    return render_turntable(DrawnObjects(entries, ["chair"] * 3, ids), size=SMALL.image_size, views=4, seed=0)
 
 
 def rotation(azimuth_deg: float, elevation_deg: float = 30.0) -> torch.Tensor:

@@ -99,7 +99,7 @@ def _drawn(config: "Train", chosen: Any, role: Role) -> "ImageSet":
 
 def _draw(asked: dict[str, Any]) -> "ImageSet":
     """Images of each category as the method's paper has them."""
-    from monoform.data.image_sets import render_posts, render_turntable, render_weak
+    from monoform.data.image_sets import DrawnObjects, render_posts, render_turntable, render_weak
 
     entries, ids, categories = [], [], []
     for category in asked["categories"]:
@@ -107,9 +107,9 @@ def _draw(asked: dict[str, Any]) -> "ImageSet":
         entries, ids, categories = entries + recipes, ids + names, categories + [category] * len(names)
     how = {name: asked[name] for name in ("size", "views", "seed", "side", "kind")}
     if asked["method"] == "self_consistency":
-        return render_turntable(entries, categories, ids, **how, elevations=asked["elevations"])
+        return render_turntable(DrawnObjects(entries, categories, ids), **how, elevations=asked["elevations"])
     draw = render_posts if asked["method"] == "raster_pose" else render_weak
-    return draw(entries, categories, ids, **how)
+    return draw(DrawnObjects(entries, categories, ids), **how)
 
 
 def _recipes(method: str, category: str, count: int, first: int) -> "tuple[list[Entry], list[str]]":

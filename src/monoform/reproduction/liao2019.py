@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from monoform.data.image_sets import join, render_turntable
+from monoform.data.image_sets import DrawnObjects, join, render_turntable
 from monoform.evaluate import (
     MACRO,
     POOLED,
@@ -256,7 +256,7 @@ def image_sets(category: str, task: Task, shop: Workshop) -> tuple[ImageSet, Ima
 
         def make() -> ImageSet:
             entries, ids = shapes.load()
-            return render_turntable(entries, [category] * len(entries), ids, seed=0, **drawing)
+            return render_turntable(DrawnObjects(entries, [category] * len(entries), ids), seed=0, **drawing)
 
         return shop.image_set(f"{NAME}-{task.scale}-{source}-{category}-{part}", settings, make)
 

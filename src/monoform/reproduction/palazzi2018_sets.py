@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from monoform.data.image_sets import join, render_posts
+from monoform.data.image_sets import DrawnObjects, join, render_posts
 from monoform.data.rendering.backgrounds import PhotoFolder
 from monoform.data.representatives import Representatives
 from monoform.data.vehicle_classes import CLASSES
@@ -137,7 +137,7 @@ def _drawn(
     drawing = {"size": size, "views": scale.views, "side": scale.config.voxel_side, "places": places}
 
     def make() -> ImageSet:
-        return render_posts(*cars.load(), seed=0, photos=task.photos, **drawing)
+        return render_posts(DrawnObjects(*cars.load()), seed=0, photos=task.photos, **drawing)
 
     settings = {**drawing, "photos": photos, **cars.made_of}
     return shop.image_set(f"{NAME}-{task.scale}-{name}", settings, make)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from monoform.data.image_sets import OTHER_LOOK, RENDERED, join, render_weak
+from monoform.data.image_sets import OTHER_LOOK, RENDERED, DrawnObjects, join, render_weak
 from monoform.data.rendering.backgrounds import PhotoFolder
 from monoform.errors import InputError
 from monoform.evaluate import (
@@ -348,7 +348,8 @@ def _drawn(
     def make() -> ImageSet:
         entries, ids = shapes.load()
         return render_weak(
-            entries, [category] * len(entries), ids, size=size, views=views, seed=0, side=SIDE, kind=KIND, photos=task.photos,
+            DrawnObjects(entries, [category] * len(entries), ids), size=size, views=views, seed=0, side=SIDE, kind=KIND,
+            photos=task.photos,
             scales=SCALES_OF_SHAPES, style=OTHER_LOOK if look == "other" else RENDERED,
         )  # fmt: skip
 

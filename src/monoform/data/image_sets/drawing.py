@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from monoform.data.image_sets.making import Numbers, Placed, Shapes, make_set, open_photos, photos_record
+from monoform.data.image_sets.making import DrawnObjects, Numbers, Placed, make_set, open_photos, photos_record
 from monoform.data.procedural.shapes import CATEGORIES, KINDS
 from monoform.data.readers.models import Models, open_models
 from monoform.data.rendering.augment import CLEAN, AugmentSettings
@@ -89,9 +89,7 @@ def models_for(root: Path, category: str, split: str | None) -> tuple[list[Entry
 
 
 def render_turntable(
-    entries: Sequence[Entry],
-    categories: Sequence[str],
-    object_ids: Sequence[str],
+    objects: DrawnObjects,
     *,
     size: int,
     views: int,
@@ -109,7 +107,7 @@ def render_turntable(
     size: image side in pixels. side: cells of the grid. backgrounds: the folder for background 'photos'.
     An image depends on its shape's id, its number and the seed alone. Raises InputError for what there is not.
     """
-    shapes, numbers = Shapes(entries, categories, object_ids), Numbers(size, views, seed, side)
+    numbers = Numbers(size, views, seed, side)
     angles = [(AZIMUTH_STEP * k, float(e)) for e in elevations for k in range(round(360.0 / AZIMUTH_STEP))]
     if views > len(angles):
         raise InputError(f"{views} views of a turntable with {len(angles)}; give fewer views or more elevations")
@@ -132,13 +130,11 @@ def render_turntable(
     behind = PlainColour((255, 255, 255)) if background == "white" else folder
     settings = RenderSettings((size, size), augment=CLEAN, photo_share=1.0)
     made_by["backgrounds"] = photos_record(folder)
-    return make_set(shapes, numbers, view_of, settings, behind, kind, made_by)
+    return make_set(objects, numbers, view_of, settings, behind, kind, made_by)
 
 
 def render_weak(
-    entries: Sequence[Entry],
-    categories: Sequence[str],
-    object_ids: Sequence[str],
+    objects: DrawnObjects,
     *,
     size: int,
     views: int,
@@ -158,7 +154,7 @@ def render_weak(
     viewpoints: 'prior', the category's view prior (InputError where there is none), 'upright' or 'any'. photos: a folder
     of backgrounds; procedural scenery without. style: what the images look like.
     """
-    shapes, numbers = Shapes(entries, categories, object_ids), Numbers(size, views, seed, side)
+    numbers = Numbers(size, views, seed, side)
     if viewpoints not in ("prior", "upright", "any"):
         raise InputError(f"no viewpoints '{viewpoints}'; give prior, upright or any")
     if not 0.0 < scales[0] <= scales[1] <= 1.0:
@@ -176,7 +172,7 @@ def render_weak(
     settings = RenderSettings((size, size), look=style.look, augment=style.augment, photo_share=style.photo_share)
     made_by = {"function": "render_weak", "scales": list(scales), "viewpoints": viewpoints}
     made_by |= {"photos": photos_record(folder), "style": asdict(style)}
-    return make_set(shapes, numbers, view_of, settings, folder, kind, made_by)
+    return make_set(objects, numbers, view_of, settings, folder, kind, made_by)
 
 
 def _rotation(rng: np.random.Generator, viewpoints: str, category: str) -> np.ndarray:

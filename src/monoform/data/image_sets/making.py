@@ -33,8 +33,8 @@ class Placed:
 
 
 @dataclass(frozen=True, eq=False)
-class Shapes:
-    """The objects of a set, an id and a category each. Raises InputError unless there is one of each, and no id twice."""
+class DrawnObjects:
+    """The objects of a set, a category and an id each. Raises InputError unless there is one of each, and no id twice."""
 
     entries: Sequence[Entry]
     categories: Sequence[str]
@@ -67,7 +67,7 @@ class Numbers:
 
 
 def make_set(
-    shapes: Shapes,
+    shapes: DrawnObjects,
     numbers: Numbers,
     place: Callable[[Model, str, int], Placed],
     settings: RenderSettings,
@@ -96,7 +96,7 @@ def make_set(
 def _fill(
     made: ImageSet,
     objects: range,
-    shapes: Shapes,
+    shapes: DrawnObjects,
     numbers: Numbers,
     place: Callable[[Model, str, int], Placed],
     settings: RenderSettings,

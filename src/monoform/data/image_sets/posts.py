@@ -1,6 +1,5 @@
 """Image sets from cameras on a grid of posts around the object, as Palazzi et al. 2018 train on."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -8,9 +7,9 @@ from typing import Literal
 import numpy as np
 
 from monoform.data.image_sets.drawing import RENDERED, Style
-from monoform.data.image_sets.making import Numbers, Placed, Shapes, make_set, open_photos, photos_record
+from monoform.data.image_sets.making import DrawnObjects, Numbers, Placed, make_set, open_photos, photos_record
 from monoform.data.rendering.drawing import RenderSettings
-from monoform.data.rendering.models import Entry, Model
+from monoform.data.rendering.models import Model
 from monoform.data.rendering.poses import EDGE, Camera
 from monoform.data.voxel_targets import make_target
 from monoform.errors import InputError
@@ -35,9 +34,7 @@ _CORNERS = np.array([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z i
 
 
 def render_posts(
-    entries: Sequence[Entry],
-    classes: Sequence[str],
-    object_ids: Sequence[str],
+    objects: DrawnObjects,
     *,
     size: int,
     views: int,
@@ -53,11 +50,11 @@ def render_posts(
     A grid side is the longest side of the object's box, so that the object fills its grid from end to end. A camera stands
     on a random post of 10 x 10 at height 0.25 and looks at a random point of 3 x 3 at height 0, upright; it is drawn again
     if it stands in or near the object, or if the object's box is not wholly in the picture. K is that of the whole image.
-    classes: what the set calls categories. places: 'anywhere' takes points between those of both grids too, so that sets
+    objects: their categories are classes. places: 'anywhere' takes points between those of both grids too, so that sets
     share no pose. photos: a folder of backgrounds; procedural scenery without. style: what the images look like.
     An image depends on its shape's id, its number and the seed alone. Raises InputError for what there is not.
     """
-    shapes, numbers = Shapes(entries, classes, object_ids), Numbers(size, views, seed, side)
+    numbers = Numbers(size, views, seed, side)
     if places not in ("posts", "anywhere"):
         raise InputError(f"no places '{places}'; give posts or anywhere")
     K = np.array([[FOCAL * size, 0.0, size / 2.0], [0.0, FOCAL * size, size / 2.0], [0.0, 0.0, 1.0]])
@@ -72,7 +69,7 @@ def render_posts(
     folder = open_photos(photos)
     settings = RenderSettings((size, size), look=style.look, augment=style.augment, photo_share=style.photo_share)
     made_by = {"function": "render_posts", "places": places, "photos": photos_record(folder), "style": asdict(style)}
-    return make_set(shapes, numbers, view_of, settings, folder, kind, made_by)
+    return make_set(objects, numbers, view_of, settings, folder, kind, made_by)
 
 
 def _camera(rng: np.random.Generator, box: np.ndarray, K: np.ndarray, places: str) -> Camera:
