@@ -4,7 +4,7 @@
 
 Every method of METHODS with its LAPTOP settings (VARIANTS of them), on the images that `monoform train --scale laptop` draws;
 natural images are the training images without their truth. Each stage trains through `training.train` for some steps, the
-first WARM of which are not counted, in a process of its own for every system and number of threads. Clocks are put around
+first WARM of which are not counted, in a process of its own for every system and each of RUNS. Clocks are put around
 the library from here; a thread of its own draws the batches beside the steps. Writes results/learning.json.
 """
 
@@ -38,7 +38,7 @@ from monoform.interfaces import ImageSet, Stage
 from monoform.methods import METHODS
 from monoform.projection.kernels.threads import set_threads
 from monoform.reproduction.runs import without_truth
-from monoform.training import TrainSettings, train
+from monoform.training import Precision, TrainSettings, train
 from monoform.training.updates import Updater
 
 OUT = Path(__file__).parent / "results" / "learning.json"
@@ -50,7 +50,8 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 """Of a method, by name, what they change in LAPTOP; a method that is not here runs as LAPTOP has it."""
-THREADS = (1, 2)
+RUNS = ((1, "float32"), (1, "mixed"), (2, "float32"))
+"""Threads and precision; mixed is bfloat16 on the CPU."""
 WARM = 10
 NETWORKS, PROJECTION, GRADIENTS, OPTIMISER, WAITING, REST = PARTS = (
     "networks", "projection", "gradients", "optimiser", "waiting", "rest",
@@ -177,7 +178,9 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def measure(method: str, variant: str, threads: int, steps: int, work: Path, *, quick: bool) -> dict:
+def measure(
+    method: str, variant: str, threads: int, precision: Precision, steps: int, work: Path, *, quick: bool
+) -> dict:
     """Train every stage for some steps."""
     chosen = settings_of(method, variant)
     training, validation, natural = sets(method, chosen, work, quick=quick)
@@ -191,7 +194,7 @@ def measure(method: str, variant: str, threads: int, steps: int, work: Path, *, 
             yield stages[-1]
 
     clock.watch_library()
-    settings = TrainSettings(device="cpu", checkpoint_every=0, validate_every=0, threads=threads)
+    settings = TrainSettings(device="cpu", precision=precision, checkpoint_every=0, validate_every=0, threads=threads)
     with tempfile.TemporaryDirectory(dir=work) as run:
         report = train(
             timed(), Path(run), settings, model=built, describe=describe_method(method, chosen), listener=watch
@@ -199,8 +202,10 @@ def measure(method: str, variant: str, threads: int, steps: int, work: Path, *, 
     if report.model is None:
         sys.exit(f"{report.status}: nothing to tell of a training that was stopped")
     rows = [summary(stage, watch.steps[stage.name]) for stage in stages]
-    return {"method": method, "variant": variant, "threads": threads, "images": len(training), "stages": rows,
-            "before_mib": round(before, 1), "peak_mib": round(peak_mib(), 1)}  # fmt: skip
+    return {
+        "method": method, "variant": variant, "threads": threads, "precision": precision, "images": len(training),
+        "stages": rows, "before_mib": round(before, 1), "peak_mib": round(peak_mib(), 1),
+    }  # fmt: skip
 
 
 def summary(stage: Timed, steps: list[dict[str, float]]) -> dict:
@@ -233,7 +238,9 @@ def child(job: dict) -> dict:
 def do(job: dict) -> dict:
     work = Path(job["work"])
     if job["steps"]:
-        return measure(job["method"], job["variant"], job["threads"], job["steps"], work, quick=job["quick"])
+        return measure(
+            job["method"], job["variant"], job["threads"], job["precision"], job["steps"], work, quick=job["quick"]
+        )
     sets(job["method"], settings_of(job["method"], job["variant"]), work, quick=job["quick"])
     return {}
 
@@ -253,9 +260,9 @@ def main() -> None:
         for method in [options.method] if options.method else METHODS:
             for variant in VARIANTS.get(method, {"": {}}):
                 job = {"method": method, "variant": variant, "work": work, "quick": options.quick}
-                child({**job, "threads": max(THREADS), "steps": 0})  # draws, which takes memory
-                for threads in THREADS:
-                    rows.append(child({**job, "threads": threads, "steps": WARM + steps}))
+                child({**job, "threads": 2, "steps": 0})  # draws, which takes memory
+                for threads, precision in RUNS:
+                    rows.append(child({**job, "threads": threads, "precision": precision, "steps": WARM + steps}))
                     print(json.dumps(rows[-1]), file=sys.stderr)
     result = {"systems": rows, "warm": WARM, "machine": machine}
     print(json.dumps(result, indent=1))

@@ -15,6 +15,11 @@ CASES = {
     "K unknown": "upright, K unknown",
     "library": "upright, K given, mesh unknown: best of the nine others of its category",
 }
+LEARNING_RATES = [
+    "system", "stage", "threads, precision", "steps/s", "samples/s", "median ms a step", "tenth to nine tenths",
+    "times as fast as float32",
+]  # fmt: skip
+"""Columns of the speed of learning."""
 LEARNING_PARTS = {
     "networks": "networks",
     "projection": "projection",
@@ -282,16 +287,22 @@ def learning() -> list[str]:
         return []
     report = load("learning")
     rates, shares, systems = [], [], []
+    step_ms = {
+        (line["method"], line["variant"], line["threads"], stage["stage"]): stage["step_ms"]
+        for line in report["systems"] if line["precision"] == "float32" for stage in line["stages"]
+    }  # fmt: skip
     for line in report["systems"]:
         name = ", ".join(filter(None, (line["method"], line["variant"])))
         minutes = sum(stage["laptop_steps"] * stage["step_ms"] for stage in line["stages"]) / 60_000
         sizes = [f"{line[key]:,.0f} MiB" for key in ("before_mib", "peak_mib")]
-        systems.append([name, str(line["threads"]), f"{line['images']:,}", *sizes, f"{minutes:.1f}"])
+        run = f"{line['threads']}, {line['precision']}"
+        systems.append([name, run, f"{line['images']:,}", *sizes, f"{minutes:.1f}"])
         for stage in line["stages"]:
-            case = [name, stage["stage"], str(line["threads"])]
+            case = [name, stage["stage"], run]
+            plain = step_ms[line["method"], line["variant"], line["threads"], stage["stage"]]
             spread = f"{stage['step_ms_tenth']:.1f} to {stage['step_ms_nine_tenths']:.1f}"
             rate = [f"{stage['steps_per_s']:.2f}", f"{stage['samples_per_s']:,.0f}", f"{stage['step_ms']:.1f}"]
-            rates.append([*case, *rate, spread])
+            rates.append([*case, *rate, spread, f"{plain / stage['step_ms']:.2f}"])
             found = stage["shares"]
             shares.append([*case, *(percent(found[part]) for part in LEARNING_PARTS), percent(stage["draw_share"])])
     counted = {stage["measured"] for line in report["systems"] for stage in line["stages"]}
@@ -299,19 +310,17 @@ def learning() -> list[str]:
         "\n## Training the papers' systems\n",
         "`python benchmarks/learning.py`: the `LAPTOP` settings on images that `monoform train --scale laptop` draws, on the\n"
         f"CPU; {max(counted)} steps of each stage, the {report['warm']} before them not counted. Threads are those of\n"
-        "torch, of the kernels and of BLAS; one more draws the batches.\n",
+        "torch, of the kernels and of BLAS; one more draws the batches. *mixed* is bfloat16 where the networks bear it.\n",
         "### Speed\n",
-        table(
-            ["system", "stage", "threads", "steps/s", "samples/s", "median ms a step", "tenth to nine tenths"], rates
-        ),
+        table(LEARNING_RATES, rates),
         "### What a step's time goes into\n",
         "Networks and projection (rays, warping, maxima, rasterising) forward; *gradients* back through both; *optimiser* is\n"
         "its step with the norm of the gradients; *rest* is losses, logs and the loop. Drawing runs beside them.\n",
-        table(["system", "stage", "threads", *LEARNING_PARTS.values(), "drawing, beside"], shares),
+        table(["system", "stage", "threads, precision", *LEARNING_PARTS.values(), "drawing, beside"], shares),
         "### Memory, and a whole training\n",
         "Resident at most before the first step (imports, images mapped from the disk), and at the peak, validation included;\n"
         "minutes of all `LAPTOP` steps at their median, without validations.\n",
-        table(["system", "threads", "images", "before", "peak", "minutes of its steps"], systems),
+        table(["system", "threads, precision", "images", "before", "peak", "minutes of its steps"], systems),
         f"Machine: {machine_of(report)}.\n",
     ]
 

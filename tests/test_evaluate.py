@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import average_precision_score
 from torch import nn
 
-from monoform.data.image_sets import of_category
+from monoform.data.image_sets import of_category, subset
 from monoform.data.representatives import Representatives
 from monoform.data.voxel_targets import make_target
 from monoform.errors import InputError, NumericError
@@ -23,6 +24,7 @@ from monoform.evaluate import (
     Way,
     Zhu2017Protocol,
     evaluate_liao2019,
+    evaluate_mean_shape,
     evaluate_palazzi2018,
     evaluate_reconstruction,
     evaluate_steps,
@@ -32,6 +34,7 @@ from monoform.evaluate import (
     joined,
     posed_grid,
     posed_side,
+    retrieval,
     true_objects,
     true_posed,
 )
@@ -328,7 +331,7 @@ def test_a_reproduction_compares_with_training_shapes_and_draws_near_duplicates_
         model = {"id": f"car/{number}", "file": f"{number}.glb", "category": "car", "suggested_split": split}
         listed.append({**model, "group": f"car/{min(number, 1)}"})
     (tmp_path / "manifest.json").write_text(json.dumps({"models": listed}))
-    shop = Workshop(tmp_path / "out", "cpu", lambda line: None, None, {}, {})
+    shop = Workshop(tmp_path / "out", "cpu", "float32", lambda line: None, None, {}, {})
     found = training_shapes(Task("smoke", ("car",), models=tmp_path), shop)
     assert found["procedural, test"].protocol["resampled"] == "objects"
     assert found["real models, test"].protocol["resampled"] == "groups of near-duplicates (1)"
@@ -373,6 +376,60 @@ def test_the_pose_aware_truth_is_shifted_as_the_silhouette_is(weak):
     assert found["ap_3d.posed"] < 0.8
     # Seen along the optical axis, the truth's silhouette is the mask.
     assert np.array_equal(said.posed.max(1) > 0, said.mask > 0)
+
+
+def test_shape_and_pose_are_told_apart(weak):
+    """Each with the truth of the other: a right one has the best, and what is wrong with it costs."""
+    said = truth_of(weak, 30)
+    flat = np.flip(said.voxels, 2)
+    turned = said.R @ turns(np.full(12, 90.0), 0.0)
+    for wrong, kept, broken in (
+        ({"voxels": flat}, "true_shape.predicted_pose", "predicted_shape.true_pose"),
+        ({"R": turned}, "predicted_shape.true_pose", "true_shape.predicted_pose"),
+    ):
+        found = values(evaluate_zhu2017(Oracle(replace(said, **wrong)), weak, ZHU))
+        right = values(evaluate_zhu2017(Oracle(said), weak, ZHU))
+        assert found[f"ap_3d.{kept}"] == right[f"ap_3d.{kept}"] > 0.95
+        assert found[f"ap_3d.{broken}"] < 0.9 * right[f"ap_3d.{broken}"]
+
+
+def test_shape_and_pose_are_told_apart_in_a_larger_grid_too(turntable):
+    """As of Liao 2019's networks: posed in 48 cells a side, and a depth that moves nothing."""
+    voxels = turntable.voxels[turntable.objects].astype(np.float32)
+    posed = posed_grid(voxels, turntable.R, 48)
+    said = Prediction(voxels, turntable.R, turntable.t, posed, turntable.masks / np.float32(255))
+    found = values(evaluate_zhu2017(Oracle(said), turntable, ZHU))
+    for name in ("posed", "true_shape.predicted_pose", "predicted_shape.true_pose"):
+        assert found[f"ap_3d.{name}"] == pytest.approx(1, abs=0.01)
+
+
+def test_the_mean_training_shape_by_hand(weak, monkeypatch):
+    """Of the other category's object nothing comes in; the pose-aware mean is of what cameras see."""
+    monkeypatch.setattr(retrieval, "MEAN_IMAGES", 3)
+    train = replace(weak, voxels=np.flip(weak.voxels, 2).copy())
+    found = evaluate_mean_shape(train, weak, ZHU)
+    seen = {"car": np.linspace(0, 7, 3).astype(int), "chair": 8 + np.linspace(0, 3, 3).astype(int)}
+    for name, objects, rows in (("car", [0, 1], range(8)), ("chair", [2], range(8, 12))):
+        mean = train.voxels[objects].mean(0)
+        aligned = [average_precision_score(weak.voxels[weak.objects[row]].ravel(), mean.ravel()) for row in rows]
+        assert found.per_image["ap_3d.aligned"][list(rows)] == pytest.approx(aligned)
+        shown = true_posed(train, seen[name], 30, ZHU).mean(0)
+        truth = true_posed(weak, np.array(rows), 30, ZHU)
+        posed = [average_precision_score(one.ravel(), shown.ravel()) for one in truth]
+        assert found.per_image["ap_3d.posed"][list(rows)] == pytest.approx(posed)
+    grouped = evaluate_mean_shape(train, weak, ZHU, {"a": "one", "b": "one", "c": "two"})
+    assert grouped.per_image["ap_3d.posed"].tolist() == found.per_image["ap_3d.posed"].tolist()
+    assert grouped.protocol["resampled"] == "groups of near-duplicates (2)"
+
+
+def test_a_mean_over_nothing_is_refused(weak):
+    with pytest.raises(InputError, match="no chair in the training set"):
+        evaluate_mean_shape(replace(weak, categories=("car", "car", "car")), weak, ZHU)
+    unseen = subset(weak, np.arange(8))
+    with pytest.raises(InputError, match="no image of chair in the training set"):
+        evaluate_mean_shape(
+            replace(unseen, object_ids=weak.object_ids, voxels=weak.voxels, categories=weak.categories), weak, ZHU
+        )
 
 
 def test_a_guess_without_knowledge_has_the_share_of_filled_cells(weak):

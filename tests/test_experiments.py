@@ -58,7 +58,7 @@ def test_results_pages(script: str, page: str, tmp_path: Path) -> None:
     assert copy.read_text() == written.read_text()
 
 
-@pytest.mark.parametrize("script", ["zhu2017_means.py", "palazzi2018_poses.py"])
+@pytest.mark.parametrize("script", ["palazzi2018_poses.py"])
 def test_measures_without_sets(script: str, tmp_path: Path) -> None:
     done = run(EXPERIMENTS / script, str(tmp_path))
     assert done.returncode == 3

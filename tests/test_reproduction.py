@@ -102,7 +102,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def workshop(tmp_path: Path) -> runs.Workshop:
-    return runs.Workshop(tmp_path, "cpu", lambda line: None, None, {}, {})
+    return runs.Workshop(tmp_path, "cpu", "float32", lambda line: None, None, {}, {})
 
 
 # --- what the papers print -----------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_the_papers_own_models_go_by_the_lists_of_the_split(tmp_path):
     for task in (liao2019.Task("paper"), zhu2017.Task("paper")):
         module = liao2019 if isinstance(task, liao2019.Task) else zhu2017
         with pytest.raises(InputError, match="--data"):
-            module.image_sets("car", task, runs.Workshop(tmp_path, "cpu", lambda line: None, None, {}, {}))
+            module.image_sets("car", task, runs.Workshop(tmp_path, "cpu", "float32", lambda line: None, None, {}, {}))
 
 
 # --- training ------------------------------------------------------------------------------------------------------
@@ -254,6 +254,25 @@ def test_other_shapes_make_another_run_and_the_same_shapes_the_same(workshop, mo
         workshop.trained(
             "x", "self_consistency", liao2019.SMOKE, lambda m: iter(()), sets={"train": images, "val": images}, seed=0
         )
+
+
+def test_trainings_of_another_precision_are_others(workshop, monkeypatch):
+    begun = []
+
+    def stopped(stages, run, settings, *, model, describe, listener):
+        begun.append((settings.precision, describe["precision"], run.name))
+        raise runs.Stopped("interrupted")
+
+    monkeypatch.setattr(runs, "train", stopped)
+    images = drawn(weak=False)
+    for precision in ("float32", "mixed", "float32"):
+        with pytest.raises(runs.Stopped):
+            replace(workshop, precision=precision).trained(
+                "x", "self_consistency", liao2019.SMOKE, lambda m: iter(()), sets={"train": images}, seed=0
+            )
+    assert [one[:2] for one in begun] == [("float32", "float32"), ("mixed", "mixed"), ("float32", "float32")]
+    assert begun[0] == begun[2]
+    assert begun[0][2] != begun[1][2]
 
 
 def test_a_group_in_two_splits_of_real_models_is_refused(tmp_path):
@@ -314,7 +333,9 @@ def test_zhus_tables_before_and_after_fine_tuning(out):
         f"{system}, {when} fine-tuning: 2D AP" for system in ("p-TL", "p-3D-VAE-GAN") for when in ("before", "after")
     ]
     tuned = report.runs["zhu2017-smoke-p-TL-car-0-tuned"]
-    assert tuned["steps"] == zhu2017.SMOKE.tune_steps, "fine-tuning begins from the trained weights, not anew"
+    assert tuned["steps"] == zhu2017.SCALES["smoke"].config.tune_steps, (
+        "fine-tuning begins from the trained weights, not anew"
+    )
     assert "ends before the table" in markdown(report)
     assert load_image(out / "zhu2017-table-4-smoke.png").image.shape[1] == len(ZHU_COLUMNS) * (CELL + 4)
 
@@ -327,7 +348,11 @@ def test_photos_with_masks_are_a_test_set_of_their_own(out, tmp_path):
     listed = [{"image": f"{row}.png", "mask": f"{row}-mask.png", "category": "car"} for row in (0, 4)]
     (tmp_path / "manifest.json").write_text(json.dumps({"items": listed}))
     asked = {"categories": ["car"], "natural": tmp_path}
-    assert {row.source for row in reproduce("zhu2017", 3, "smoke", out, **asked).rows} == {OTHER_LOOK_TEST}
+    table_3 = reproduce("zhu2017", 3, "smoke", out, **asked).rows
+    assert {row.source for row in table_3} == {OTHER_LOOK_TEST}
+    assert [row.label for row in table_3 if "mean training" in row.label] == [
+        f"the mean training shape, {kind}" for kind in ("aligned", "pose-aware")
+    ]
     rows = [row for row in reproduce("zhu2017", 4, "smoke", out, **asked).rows if row.source == "photos"]
     assert [row.values["car"].images for row in rows] == [2] * 4
     assert paper_data.has_photos(tmp_path, "car")
@@ -338,8 +363,13 @@ def test_zhus_table_2_for_two_seeds(out):
     report = reproduce("zhu2017", 2, "smoke", out, categories=["car"], seeds=[0, 1])
     assert sum(row.source == tables.PAPER for row in report.rows) == 5
     means = [row for row in report.rows if row.label.endswith("mean of 2 seeds")]
-    assert len(means) == 5
-    one, two = (row.values["macro"].value for row in report.rows[1:3])
+    assert len(means) == 2 + len(zhu2017.MAIN_ROWS), "baselines are trained with the first seed alone"
+    assert not [name for name in report.runs if name.startswith("zhu2017-smoke-coupled") and name.endswith("-1")]
+    assert [row.label for row in report.rows[-2:]] == [
+        f"the mean training shape, {kind}" for kind in ("aligned", "pose-aware")
+    ]
+    each = [row for row in report.rows if row.label.startswith(means[0].label.removesuffix("mean of 2 seeds") + "seed")]
+    one, two = (row.values["macro"].value for row in each)
     assert means[0].values["macro"] == pytest.approx((one + two) / 2)
 
 
@@ -461,7 +491,7 @@ def test_real_cars_are_a_test_set_of_their_own(out, tmp_path):
     files = {"sedan-a": ("car", "train"), "sedan-b": ("car", "test"), "van-a": ("van", "test")}
     root = real_cars_folder(tmp_path, files)
     task = palazzi2018.Task("smoke", CARS, models=root)
-    shop = runs.Workshop(out, "cpu", lambda line: None, None, {}, {})
+    shop = runs.Workshop(out, "cpu", "float32", lambda line: None, None, {}, {})
     sets = palazzi2018.image_sets(task, shop)
     assert set(sets.tests) == {"procedural, test", "real models, test"}
     real = sets.tests["real models, test"]

@@ -13,7 +13,7 @@ from monoform.methods.reprojection import LAPTOP, SMOKE, SYSTEMS, Config, Reproj
 from monoform.methods.reprojection import poses as posing
 from monoform.methods.reprojection.inference import placed_best, placed_mixture
 from monoform.methods.reprojection.pose_aware import reprojection_loss
-from monoform.methods.reprojection.shapes import divergence, posterior, tell_apart
+from monoform.methods.reprojection.shapes import INITIAL_LOG_VARIANCE, divergence, posterior, tell_apart
 from monoform.projection.voxel_max import voxel_max
 from monoform.rotations import axis_rotation, limit_twist, rotation_angle, twist_to_matrix, viewpoint_to_matrix
 
@@ -158,11 +158,28 @@ def test_the_silhouettes_loss_by_hand_and_where_nothing_is_seen():
 
 
 def test_the_divergence_by_hand():
-    mean, log_variance = posterior(torch.tensor([[1.0, -2.0, 0.0, math.log(4.0)]]))
+    mean, log_variance = posterior(
+        torch.tensor([[1.0, -2.0, -INITIAL_LOG_VARIANCE, math.log(4.0) - INITIAL_LOG_VARIANCE]])
+    )
     assert float(divergence(mean, log_variance)) * 27000 == pytest.approx(
         0.5 * (1 + 0 + 4 + 4 - 1 - math.log(4.0)), rel=1e-5
     )
     assert float(divergence(torch.zeros(3, 5), torch.zeros(3, 5))) == 0
+
+
+def test_styles_are_certain_before_anything_is_learnt():
+    """Or the generator would meet noise alone and learn to do without it."""
+    method = SMOKE.build()
+    with torch.no_grad():
+        mean, log_variance = posterior(method.networks["style"](torch.rand(8, 3, SMOKE.image_size, SMOKE.image_size)))
+    assert float((0.5 * log_variance).exp().mean()) < 0.5 * float(mean.std())
+
+
+def test_true_posed_shapes_are_the_same_in_mixed_precision(train):
+    batch = rows.pick_rendered(train, np.arange(8))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = rows.posed(batch)
+    assert torch.equal(mixed, rows.posed(batch))
 
 
 def test_the_posed_shape_covers_the_mask(train):

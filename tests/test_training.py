@@ -20,7 +20,7 @@ from monoform.errors import InputError, NumericError
 from monoform.files.atomic import WriteError
 from monoform.files.weights import load_weights
 from monoform.interfaces import Stage, Update
-from monoform.training import TrainingEnvironmentError
+from monoform.training import TrainingEnvironmentError, run_file
 from monoform.training.batches import drawn_ahead
 from monoform.training.processes import Team
 from monoform.training.saving import listed
@@ -405,6 +405,83 @@ def test_gradients_are_clipped_to_the_norm() -> None:
     torch.testing.assert_close(weight.detach(), torch.tensor([1.8, 2.4]))
 
 
+# --- mixed precision ---------------------------------------------------------------------------------------------
+
+
+class TwoPasses:
+    """A stage that updates its network between two passes."""
+
+    name, steps = "two", 1
+
+    def __init__(self) -> None:
+        self.layer = nn.Linear(4, 4, bias=False)
+        nn.init.ones_(self.layer.weight)
+        self.networks: dict[str, nn.Module] = {"layer": self.layer}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"all": torch.optim.SGD(self.layer.parameters(), lr=1.0)}
+        self.seen: list[Tensor] = []
+
+    def batch(self, rng: np.random.Generator) -> Mapping[str, Tensor]:
+        return {"x": torch.ones(1, 4)}
+
+    def step(self, number: int, batch: Mapping[str, Tensor], update: Update) -> dict[str, float | Tensor]:
+        with torch.no_grad():
+            self.seen.append(self.layer(batch["x"]))
+        self.seen.append(self.layer(batch["x"]))
+        assert update(self.seen[-1].float().sum(), self.optimizers["all"])
+        self.seen.append(self.layer(batch["x"]))
+        return {"loss": self.seen[-1].detach().float().sum()}
+
+    def validate(self) -> dict[str, float]:
+        return {"score": 0.0}
+
+    def picture(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed"])
+def test_mixed_precision_on_the_cpu_is_bfloat16_with_weights_as_they_are(tmp_path: Path, precision: str) -> None:
+    stage = TwoPasses()
+    fit(tmp_path, iter([stage]), nn.ModuleDict(stage.networks), precision=precision)
+    half = torch.bfloat16 if precision == "mixed" else torch.float32
+    assert [x.dtype for x in stage.seen] == [half] * 3
+    assert stage.layer.weight.dtype == torch.float32
+    assert [x.detach()[0, 0].item() for x in stage.seen] == [4, 4, 0], (
+        "after an update a network runs on its new weights"
+    )
+
+
+def test_resume_in_mixed_precision_is_bit_identical(tmp_path: Path) -> None:
+    fit(tmp_path / "whole", precision="mixed")
+    toy = Toy()
+    fit(tmp_path / "stopped", stopping(toy.stages(), 5), toy, precision="mixed")
+    fit(tmp_path / "stopped", precision="mixed", resume=True)
+    assert kept_bytes(tmp_path / "stopped") == kept_bytes(tmp_path / "whole")
+
+
+def test_precision_is_part_of_a_run(tmp_path: Path) -> None:
+    toy = Toy()
+    fit(tmp_path, stopping(toy.stages(), 5), toy)
+    with pytest.raises(InputError, match=r"begun with settings.precision = float32, not mixed"):
+        fit(tmp_path, precision="mixed", resume=True)
+
+
+def test_a_loss_that_is_not_finite_is_left_out_in_mixed_precision_too() -> None:
+    weight = nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    update = Updater(Team(0, 1, torch.device("cpu")), 0.0, mixed=True)
+    with update.autocast():
+        assert not update((weight * float("inf")).sum() - (weight * float("inf")).sum(), optimizer)
+    assert (update.refused, weight.detach().tolist()) == (1, [1.0, 1.0])
+    assert not update.scaler.is_enabled(), "bfloat16 has the range of float32"
+
+
+def test_mixed_precision_needs_a_device_that_has_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(run_file, "choose_device", lambda name: torch.device("mps"))
+    with pytest.raises(InputError, match="precision mixed: needs cuda or cpu, not mps; choose float32"):
+        fit(tmp_path / "run", precision="mixed")
+    assert not (tmp_path / "run").exists()
+
+
 # --- devices and settings ----------------------------------------------------------------------------------------
 
 
@@ -421,7 +498,6 @@ def test_a_device_that_is_not_there_is_never_replaced(tmp_path: Path, device: st
     ("changes", "words"),
     [
         ({"device": "gpu"}, "give auto, cpu, cuda, cuda:N or mps"),
-        ({"precision": "mixed"}, "needs CUDA"),
         ({"precision": "half"}, "precision 'half': give float32 or mixed"),
         ({"checkpoint_every": -1}, "checkpoint_every = -1"),
         ({"log_every": 0}, "log_every"),

@@ -50,12 +50,14 @@ def test_two_processes_equal_one_with_both_batches(tmp_path: Path) -> None:
     assert max(float(np.abs(half[name] - one[name]).max()) for name in one) > 1e-3
 
 
-def test_two_processes_stop_together_and_their_resume_is_bit_identical(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["float32", "mixed"])
+def test_two_processes_stop_together_and_their_resume_is_bit_identical(tmp_path: Path, precision: str) -> None:
     """With dropout and running means. The signal goes to the second process alone, in the second stage."""
-    assert together(tmp_path / "stopped", "--stop-after", "9", "--rank", "1") == [143, 143]
+    same = ("--precision", precision)
+    assert together(tmp_path / "stopped", "--stop-after", "9", "--rank", "1", *same) == [143, 143]
     assert listed(tmp_path / "stopped")[-1] == 9
-    assert together(tmp_path / "stopped", "--resume") == [0, 0]
-    assert together(tmp_path / "whole") == [0, 0]
+    assert together(tmp_path / "stopped", "--resume", *same) == [0, 0]
+    assert together(tmp_path / "whole", *same) == [0, 0]
     assert kept_bytes(tmp_path / "stopped") == kept_bytes(tmp_path / "whole")
 
 

@@ -157,6 +157,7 @@ def main() -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--precision", default="float32")
     parser.add_argument("--seconds", type=float, default=0.0, help="how long each validation takes")
     parser.add_argument("--stop-after", type=int, default=0, help="the step that sends SIGTERM to process --rank")
     parser.add_argument("--rank", default="0")
@@ -170,7 +171,7 @@ def main() -> int:
         stages = stopping(stages, options.stop_after)
     if options.falling:
         stages = falling(stages)
-    report = fit(options.run, slowed(stages, options.seconds), toy, resume=options.resume)
+    report = fit(options.run, slowed(stages, options.seconds), toy, precision=options.precision, resume=options.resume)
     if options.again:
         left = options.run / f"rank-{os.environ['RANK']}"
         np.savez(f"{left}.npz", **{name: tensor.numpy() for name, tensor in toy.state_dict().items()})

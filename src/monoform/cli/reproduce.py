@@ -43,7 +43,7 @@ class Reproduce:
     categories: str = ""
     """Categories, of palazzi2018 classes, separated by commas; without it the paper's."""
     seeds: str = "0"
-    """Seeds separated by commas: one training each, and their mean."""
+    """Seeds separated by commas: one training each, and their mean; zhu2017's baselines with the first alone."""
     models: Path | None = None
     """Folder of real models with a manifest.json: its train split joins the training set, its test split is reported apart."""
     photos: Path | None = None
@@ -55,6 +55,8 @@ class Reproduce:
     and sun; for palazzi2018 ShapeNetCore.v2."""
     device: str = "auto"
     """auto (CUDA where there is one, else the CPU), cpu, cuda, cuda:N or mps."""
+    precision: Literal["float32", "mixed"] = "float32"
+    """Of the trainings; mixed: float16 on CUDA, bfloat16 on the CPU."""
     common: tyro.conf.OmitArgPrefixes[Common] = field(default_factory=Common)
 
 
@@ -78,7 +80,7 @@ def run(config: Reproduce) -> int:
         with TrainProgress(quiet=config.common.quiet) as progress:
             report = reproduce(
                 config.paper, number, config.scale, config.out, what=what, categories=categories, seeds=seeds, **folders,
-                device=config.device, tell=tell, listener=progress,
+                device=config.device, precision=config.precision, tell=tell, listener=progress,
             )  # fmt: skip
     except Stopped as stop:
         print(f"monoform: {stop}", file=sys.stderr)

@@ -20,7 +20,7 @@ from monoform.evaluate.palazzi2018 import (
     silhouettes_at,
     true_objects,
 )
-from monoform.evaluate.retrieval import evaluate_training_shapes
+from monoform.evaluate.retrieval import evaluate_mean_shape, evaluate_training_shapes
 from monoform.evaluate.zhu2017 import Zhu2017Protocol, evaluate_reconstruction, evaluate_zhu2017, true_posed
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Way",
     "Zhu2017Protocol",
     "evaluate_liao2019",
+    "evaluate_mean_shape",
     "evaluate_palazzi2018",
     "evaluate_reconstruction",
     "evaluate_steps",

@@ -48,9 +48,10 @@ def evaluate_zhu2017(
     """3D average precision of aligned and pose-aware shapes, 2D average precision of silhouettes, pose errors.
 
     test: a set with poses and voxels, or one with masks alone, of which only the 2D AP can be told. The pose-aware truth is
-    moved by (t_x, t_y) as the paper's pose is, and never in depth. What a method does not have (a pose, where it predicts the
-    pose-aware shape at once) is nan throughout, and its numbers are left out. groups: of near-duplicates among the test
-    objects, which the intervals then draw.
+    moved by (t_x, t_y) as the paper's pose is, and never in depth. 'ap_3d.predicted_shape.true_pose' and
+    'ap_3d.true_shape.predicted_pose' are pose-aware too and tell what pose and shape each cost. What a method does not have (a
+    pose, where it predicts the pose-aware shape at once) is nan throughout, and its numbers are left out. groups: of
+    near-duplicates among the test objects, which the intervals then draw.
     """
     found = [
         _zhu_numbers(prediction, test, rows, protocol)
@@ -74,10 +75,25 @@ def _zhu_numbers(
     if knows(prediction, "posed"):
         truth = true_posed(test, rows, prediction.posed.shape[-1], protocol)
         numbers["ap_3d.posed"] = metrics.average_precisions(truth, prediction.posed)
+        if knows(prediction, "voxels") and knows(prediction, "R"):
+            numbers |= _crossed(prediction, test, rows, truth)
     if knows(prediction, "R"):
         numbers |= pose_numbers(prediction, test, rows)
         numbers["accuracy"] = (numbers["rotation_error_deg"] < protocol.accuracy_deg).astype(np.float64)
     return numbers
+
+
+def _crossed(prediction: Prediction, test: ImageSet, rows: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
+    """The predicted shape in the true pose, and the true shape in the predicted one. truth: both true."""
+    shapes = true_voxels(test, rows, prediction.voxels.shape[-1]).astype(np.float32)
+    pairs = {
+        "predicted_shape.true_pose": (prediction.voxels, test.R[rows], test.t[rows]),
+        "true_shape.predicted_pose": (shapes, prediction.R, prediction.t),
+    }
+    return {
+        f"ap_3d.{name}": metrics.average_precisions(truth, posed_grid(grid, R, truth.shape[-1], _across(t)))
+        for name, (grid, R, t) in pairs.items()
+    }
 
 
 @runtime_checkable
@@ -115,6 +131,10 @@ def evaluate_reconstruction(
 
 def true_posed(images: ImageSet, rows: np.ndarray, side: int, protocol: Zhu2017Protocol) -> np.ndarray:
     """(b, side, side, side) bool: true shapes as the camera sees them, Zhu 2017, Eq. 6. t nan counts as 0."""
-    shift = np.nan_to_num(images.t[rows]) * np.array([1, 1, 0], np.float32)
     truth = true_voxels(images, rows, images.voxels.shape[-1]).astype(np.float32)
-    return metrics.filled(posed_grid(truth, images.R[rows], side, shift), protocol.true_threshold)
+    return metrics.filled(posed_grid(truth, images.R[rows], side, _across(images.t[rows])), protocol.true_threshold)
+
+
+def _across(t: np.ndarray) -> np.ndarray:
+    """What of a translation shifts a pose-aware shape: depth only scales it, and the scale is a part of the shape."""
+    return np.nan_to_num(t) * np.array([1, 1, 0], np.float32)

@@ -13,7 +13,7 @@ from monoform.files.images import save_png
 from monoform.reproduction import liao2019, palazzi2018, zhu2017
 from monoform.reproduction.runs import Stopped, Tell, Workshop
 from monoform.reproduction.tables import PrintedTable, Report, describe_machine, markdown, write_report
-from monoform.training import Listener
+from monoform.training import Listener, Precision
 
 __all__ = ["PAPERS", "Report", "Stopped", "markdown", "reproduce", "write_report"]
 
@@ -37,6 +37,7 @@ def reproduce(
     natural: Path | None = None,
     data: Path | None = None,
     device: str = "auto",
+    precision: Precision = "float32",
     tell: Tell = lambda line: None,
     listener: Listener | None = None,
 ) -> Report:
@@ -44,10 +45,12 @@ def reproduce(
 
     number: of a table, or of a figure whose curves are told as rows (palazzi2018's 6).
     scale: 'smoke' (seconds, the numbers mean nothing), 'laptop' (small networks, for two cores) or 'paper' (its own
-    configuration and, in the folder `data`, its own data). categories: () for the paper's. seeds: one training each.
+    configuration and, in the folder `data`, its own data). categories: () for the paper's. seeds: one training each; of the
+    coupled baselines and the autoencoders in zhu2017's table 2 with the first alone.
     models: a folder of real models with a manifest. photos: backgrounds, of zhu2017 and palazzi2018; natural: photos with
     masks and a manifest to test on, of zhu2017.
     Sets and runs are kept in out/sets and out/runs: the same call goes on where it was stopped and computes nothing twice.
+    precision: of the trainings, 'float32' or 'mixed'; measurements are float32.
     tell: takes lines about what is being done. listener: is told of every step of a training.
     Raises InputError for what there is not, Stopped when a signal ends a training.
     """
@@ -59,7 +62,7 @@ def reproduce(
     folders |= {"natural": natural} if paper in _NATURAL else {}
     chosen = tuple(categories) or module.CATEGORIES
     task = module.Task(scale, chosen, tuple(seeds), **folders)
-    shop = Workshop(Path(out), device, tell, listener, {}, {})
+    shop = Workshop(Path(out), device, precision, tell, listener, {}, {})
     rows_of, drawn = (
         (module.rows_of, module.figure) if what == "table" else (module.figure_rows_of, module.drawn_figure)
     )

@@ -23,7 +23,7 @@ from monoform.errors import InputError
 from monoform.evaluate import Cell, Evaluation
 from monoform.interfaces import ImageSet, Method, Stage
 from monoform.results import plain, write_json
-from monoform.training import Listener, TrainReport, TrainSettings, train
+from monoform.training import Listener, Precision, TrainReport, TrainSettings, train
 
 Tell = Callable[[str], None]
 """Takes a line about what is being done."""
@@ -43,6 +43,8 @@ class Workshop:
 
     folder: Path
     device: str
+    precision: Precision
+    """Of trainings; measurements are float32."""
     tell: Tell
     listener: Listener | None
     sets: dict[str, Any]
@@ -76,7 +78,7 @@ class Workshop:
         Raises Stopped when a signal ends the training, InputError if the validation set shares objects or images with another.
         """
         decides = {
-            **describe_method(method_name, config), "seed": seed,
+            **describe_method(method_name, config), "seed": seed, "precision": self.precision,
             "start": {names: weights.parent.name for names, weights in start.items()},
             "sets": {role: images.made_by | {"images": len(images)} for role, images in sets.items()},
         }  # fmt: skip
@@ -91,7 +93,10 @@ class Workshop:
                 refuse_shared(sets["val"], "the validation set", {role: seen[role] for role in seen if role != "val"})
             self._train(method, stages_of(method), run, {**decides, SEEN: seen})
         done = json.loads(summary.read_text()) if summary.is_file() else {}
-        self.runs[name] = {"steps": 0, "hours": 0.0, "device": "", **done, "config": asdict(config), "seed": seed}
+        self.runs[name] = {
+            "steps": 0, "hours": 0.0, "device": "", **done,
+            "config": asdict(config), "seed": seed, "precision": self.precision,
+        }  # fmt: skip
         return load_method(run / "model"), run / "model"
 
     def _train(self, method: Any, stages: Iterator[Stage], run: Path, describe: dict[str, Any]) -> None:
@@ -99,7 +104,7 @@ class Workshop:
         run.parent.mkdir(parents=True, exist_ok=True)
         summary = run.with_name(run.name + ".json")
         before = json.loads(summary.read_text())["hours"] if summary.is_file() else 0.0
-        settings = TrainSettings(device=self.device, seed=describe["seed"], resume=run.is_dir())
+        settings = TrainSettings(self.device, self.precision, describe["seed"], resume=run.is_dir())
         report: TrainReport = train(
             stages, run, settings, model=method, describe=plain(describe), listener=self.listener
         )

@@ -14,6 +14,7 @@ from monoform.training.loop import train
 from monoform.training.records import (
     Listener,
     OtherProcessError,
+    Precision,
     StageReport,
     TrainingEnvironmentError,
     TrainReport,
@@ -24,6 +25,7 @@ from monoform.training.run_file import check_start
 __all__ = [
     "Listener",
     "OtherProcessError",
+    "Precision",
     "StageReport",
     "TrainReport",
     "TrainSettings",

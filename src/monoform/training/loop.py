@@ -235,8 +235,7 @@ class _Loop:
         moved = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
         self._seed(self.at.stage, number, _STEP)
         self.update.refused = 0
-        mixed = self.settings.precision == "mixed"
-        with torch.autocast(device.type, torch.float16) if mixed else contextlib.nullcontext():
+        with self.update.autocast():
             values = stage.step(number, moved, self.update)
         self.at.step, self.at.total = number + 1, self.at.total + 1
         if self.update.refused:

@@ -34,7 +34,7 @@ class TrainSettings:
     device: str = "auto"
     """auto (CUDA where there is one, else the CPU), cpu, cuda, cuda:N or mps."""
     precision: Precision = "float32"
-    """mixed computes in 16 bits what bears it; on CUDA only."""
+    """mixed computes in 16 bits what bears it: float16 on CUDA, its losses scaled, and bfloat16 on the CPU."""
     seed: int = 0
     """Same seed, same batches and random numbers, however often the run was interrupted."""
     checkpoint_every: int = 500

@@ -14,6 +14,7 @@ from monoform.training.guards import locked
 from monoform.training.processes import choose_device
 from monoform.training.records import TrainSettings, check_settings
 from monoform.training.saving import listed
+from monoform.training.updates import AUTOCAST_DTYPES
 
 RUN_FILE = "run.json"
 _SETTINGS = ("seed", "precision", "clip_norm", "log_every", "validate_every")
@@ -26,8 +27,8 @@ def check_device(settings: TrainSettings) -> torch.device:
     """The device to train on. Raises InputError for settings that cannot be meant, TrainingEnvironmentError without it."""
     check_settings(settings)
     device = choose_device(settings.device)
-    if settings.precision == "mixed" and device.type != "cuda":
-        raise InputError(f"precision mixed: needs CUDA, not {device.type}; choose float32")
+    if settings.precision == "mixed" and device.type not in AUTOCAST_DTYPES:
+        raise InputError(f"precision mixed: needs {' or '.join(AUTOCAST_DTYPES)}, not {device.type}; choose float32")
     return device
 
 

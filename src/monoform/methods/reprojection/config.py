@@ -63,7 +63,8 @@ class Config:
     feature_weight: float = 1.0
     """Of the reconstruction of the discriminator's features (Larsen 2016)."""
     voxel_weight: float = 0.0
-    """Of the reconstruction of the voxels themselves in 3D-VAE-GAN; the paper has features instead."""
+    """Of the reconstruction of the voxels themselves from images, in 3D-VAE-GAN and TL's joint training; the paper's
+    3D-VAE-GAN has features instead."""
 
     rotation_loss: Literal["twist", "geodesic"] = "twist"
     """'twist' is the paper's Euclidean loss, 'geodesic' the angle between the rotations."""
@@ -112,19 +113,20 @@ LAPTOP = replace(
     width=16,
     image_width=24,
     latent=64,
-    shape_steps=500,
-    style_steps=1000,
-    joint_steps=200,
-    pose_steps=4000,
-    tune_steps=300,
-    voxel_weight=1.0,
+    shape_steps=1100,
+    style_steps=1500,
+    joint_steps=400,
+    pose_steps=5000,
+    tune_steps=400,
+    joint_rate=3e-4,
+    voxel_weight=30.0,
     rotation_loss="geodesic",
     anchors=8,
     translation_weight=5.0,
     placing="mixture",
     mirrored=0.5,
 )
-"""Ten minutes a category on one core for the main system: narrower networks, fewer steps, and what makes few steps do."""
+"""Twenty minutes a category on one core for the main system: narrow networks, few steps, and what makes these do."""
 
 SMOKE = replace(
     LAPTOP,

@@ -10,6 +10,7 @@ from torch import Tensor
 from monoform.errors import InputError
 from monoform.interfaces import ImageSet
 from monoform.methods.image_tensors import area_mean
+from monoform.methods.precision import single_precision
 from monoform.networks.voxel_nets import SIDE
 from monoform.projection.warping import warp
 
@@ -71,7 +72,8 @@ def aligned(batch: Mapping[str, Tensor]) -> Float[Tensor, "b 30 30 30"]:
 
 def posed(batch: Mapping[str, Tensor]) -> Float[Tensor, "b 30 30 30"]:
     """The shapes as the camera sees them: pose-aware. Eq. 2 and 6."""
-    return (warp(batch["voxels"], batch["R"], batch["t"]) > 0.5).float()
+    with single_precision(batch["voxels"]):  # these are truths, whatever the networks run in
+        return (warp(batch["voxels"], batch["R"], batch["t"]) > 0.5).float()
 
 
 def held_back(natural: ImageSet) -> np.ndarray:

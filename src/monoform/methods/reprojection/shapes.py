@@ -18,6 +18,11 @@ from monoform.methods.reprojection.validation import reconstruction_precision, s
 from monoform.networks.voxel_nets import SIDE
 
 CELLS = SIDE**3
+INITIAL_LOG_VARIANCE = -5.0
+"""Logarithm of a style's variance where the encoder says 0, as it does before anything is learnt.
+
+With a variance of 1 the first styles are noise, the generator learns to do without them, and the encoder gets no gradient.
+"""
 SUFFICIENT = 0.8
 """The discriminator rests while it is right more often than this (3D-GAN)."""
 
@@ -26,9 +31,9 @@ SUFFICIENT = 0.8
 
 
 def posterior(numbers: Float[Tensor, "b two_latent"]) -> tuple[Float[Tensor, "b latent"], Float[Tensor, "b latent"]]:
-    """Mean and logarithm of the variance of a style."""
+    """Mean and logarithm of the variance of a style, from an encoder's numbers."""
     mean, log_variance = numbers.float().chunk(2, dim=1)
-    return mean, log_variance.clamp(-10, 10)
+    return mean, (log_variance + INITIAL_LOG_VARIANCE).clamp(-10, 10)
 
 
 def sample_style(mean: Float[Tensor, "b d"], log_variance: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
