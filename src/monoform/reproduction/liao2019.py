@@ -13,7 +13,6 @@ from monoform.evaluate import (
     MACRO,
     POOLED,
     Evaluation,
-    Groups,
     Liao2019Protocol,
     evaluate_liao2019,
     evaluate_training_shapes,
@@ -22,7 +21,7 @@ from monoform.evaluate import (
 from monoform.interfaces import ImageSet
 from monoform.methods.self_consistency import LAPTOP, SMOKE, Config
 from monoform.reproduction.figures import liao2019_figure
-from monoform.reproduction.near_duplicates import groups_of
+from monoform.reproduction.near_duplicates import groups_for_test
 from monoform.reproduction.paper_data import Shapes, ptn_models, real_models, seeded_shapes
 from monoform.reproduction.runs import Workshop, evaluated_cells
 from monoform.reproduction.tables import Printed, PrintedTable, Row, measured_rows, printed_rows
@@ -199,7 +198,7 @@ def evaluations(task: Task, shop: Workshop, seed: int, changes: Mapping[str, Any
         method = _method(category, train, val, task, shop, seed, changes)
         for source, test in tests.items():
             shop.tell(f"measuring {category} on {source}")
-            groups = _groups(category, source, task)
+            groups = groups_for_test(task.models, category, real=source == REAL)
             parts.setdefault(source, []).append(evaluate_liao2019(method, test, val, PROTOCOL, groups))
     return {source: joined(found, PROTOCOL) for source, found in parts.items()}
 
@@ -210,16 +209,11 @@ def training_shapes(task: Task, shop: Workshop) -> dict[str, Evaluation]:
     for category in task.categories:
         train, val, tests = image_sets(category, task, shop)
         for source, test in tests.items():
-            found = evaluate_training_shapes(train, test, val, PROTOCOL, _groups(category, source, task))
+            found = evaluate_training_shapes(
+                train, test, val, PROTOCOL, groups_for_test(task.models, category, real=source == REAL)
+            )
             parts.setdefault(source, []).append(found)
     return {source: joined(found, PROTOCOL) for source, found in parts.items()}
-
-
-def _groups(category: str, source: str, task: Task) -> Groups | None:
-    """Near-duplicates among a test set's objects; None of procedural shapes, each of which is drawn for itself."""
-    if source != REAL or task.models is None:
-        return None
-    return groups_of(task.models, category, "test")
 
 
 def _method(

@@ -21,9 +21,10 @@ from monoform.evaluate import (
 from monoform.interfaces import ImageSet, Stage
 from monoform.methods.reprojection import Config
 from monoform.reproduction.figures import telling_rows, zhu2017_figure
+from monoform.reproduction.near_duplicates import groups_for_test
 from monoform.reproduction.runs import Workshop, evaluated_cells
 from monoform.reproduction.tables import PAPER, PrintedTable, Row, measured_rows
-from monoform.reproduction.zhu2017_sets import CATEGORIES, NAME, SCALES, Sets, Task, groups_in, image_sets
+from monoform.reproduction.zhu2017_sets import CATEGORIES, NAME, REAL, SCALES, Sets, Task, image_sets
 
 REFERENCE = "Zhu et al., ICCV 2017"
 PROTOCOL = Zhu2017Protocol()
@@ -135,7 +136,7 @@ def mean_shape_rows(task: Task, shop: Workshop, tests_of: Callable[[Sets], Mappi
         sets = image_sets(category, task, shop)
         for source, test in tests_of(sets).items():
             if test.voxel_kind:
-                groups = groups_in(source, category, task)
+                groups = groups_for_test(task.models, category, real=source == REAL)
                 parts.setdefault(source, []).append(evaluate_mean_shape(sets.train, test, PROTOCOL, groups))
     rows = []
     for source, found in parts.items():
@@ -187,7 +188,7 @@ def tuned_evaluations(system: str, task: Task, shop: Workshop, seed: int) -> dic
         for when, method in (("before", before), ("after", after)):
             for source, test in sets.tests.items():
                 shop.tell(f"measuring {system} of {category} {when} fine-tuning")
-                groups = groups_in(source, category, task)
+                groups = groups_for_test(task.models, category, real=source == REAL)
                 parts[when].setdefault(source, []).append(evaluate_zhu2017(method, test, PROTOCOL, groups))
     return {
         when: {source: joined(found, PROTOCOL) for source, found in by_set.items()} for when, by_set in parts.items()

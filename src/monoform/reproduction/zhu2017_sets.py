@@ -8,10 +8,8 @@ from typing import Literal
 
 from monoform.data.image_sets import OTHER_LOOK, RENDERED, DrawnObjects, join, render_weak
 from monoform.data.rendering.backgrounds import PhotoFolder
-from monoform.evaluate import Groups
 from monoform.interfaces import ImageSet
 from monoform.methods.reprojection import LAPTOP, SMOKE, Config
-from monoform.reproduction.near_duplicates import groups_of
 from monoform.reproduction.paper_data import (
     Shapes,
     coco_photos,
@@ -167,10 +165,3 @@ def _drawn(
         )  # fmt: skip
 
     return shop.image_set(f"{NAME}-{task.scale}-{source}-{category}-{part}-{look}", settings, make)
-
-
-def groups_in(source: str, category: str, task: Task) -> Groups | None:
-    """Near-duplicates among a test set's objects, which are known of real models; None of others."""
-    if source != REAL or task.models is None:
-        return None
-    return groups_of(task.models, category, "test")
