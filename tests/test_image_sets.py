@@ -57,10 +57,20 @@ def weak(**changes) -> ImageSet:
     return render_weak(DrawnObjects(SHAPES, CATEGORIES, IDS), **options)
 
 
-def mask_ious(images: ImageSet, scale: float) -> list[float]:
+def canonical() -> list[Mesh]:
+    """The meshes of the shapes, box diagonal 1."""
+    return [prepare(make(category, 7)).mesh for category in CATEGORIES]
+
+
+def as_large_as_the_grid_holds() -> list[Mesh]:
+    """They too; turned about the middle of its box, each has a vertex that touches the grid's sides and none that leaves."""
+    farthest = [np.linalg.norm(mesh.vertices, axis=1).max() for mesh in canonical()]
+    assert max(farthest) < 0.5 + 1e-6
+    return [Mesh(0.5 / far * mesh.vertices, mesh.faces) for far, mesh in zip(farthest, canonical(), strict=True)]
+
+
+def mask_ious(images: ImageSet, meshes: list[Mesh]) -> list[float]:
     """IoU of each mask with the silhouette of the mesh in the stored pose."""
-    meshes = [prepare(make(category, 7)).mesh for category in CATEGORIES]
-    meshes = [Mesh(scale * mesh.vertices, mesh.faces) for mesh in meshes]
     return [
         iou(silhouette(meshes[row], R, t, K, SIZE) >= 0.5, mask >= 128)
         for row, R, t, K, mask in zip(images.objects, images.R, images.t, images.K, images.masks, strict=True)
@@ -81,7 +91,7 @@ def test_turntable_has_the_cameras_of_the_paper():
         nearest = np.abs(images.R[images.objects == row][:, None] - around).max(axis=(2, 3)).argmin(axis=1)
         assert np.abs(images.R[images.objects == row] - around[nearest]).max() < 1e-6
         assert len(set(nearest)) == 24
-    assert min(mask_ious(images, 1.0)) > 0.97
+    assert min(mask_ious(images, canonical())) > 0.97
 
 
 def test_turntable_voxels_are_the_canonical_shell_behind_the_mask():
@@ -140,7 +150,8 @@ def test_the_record_knows_the_photos_but_not_where_they_were(draw: Callable[[Pat
 
 def test_weak_pose_and_mesh_meet_the_mask():
     images = weak(scales=(0.8, 0.8), viewpoints="any")
-    assert min(mask_ious(images, 0.8)) > 0.97
+    meshes = [Mesh(0.8 * mesh.vertices, mesh.faces) for mesh in as_large_as_the_grid_holds()]
+    assert min(mask_ious(images, meshes)) > 0.97
     np.testing.assert_allclose(images.K[:, 0, 0], images.t[:, 2] * SIZE, rtol=1e-6)
     assert np.abs(images.t[:, :2]).max() <= 0.1
     assert np.abs(images.t[:, :2]).max() > 0.03
@@ -170,14 +181,15 @@ def test_weak_voxels_turned_and_seen_along_the_axis_meet_the_mask():
 
 def test_weak_scales_are_the_objects_own_and_in_the_voxels():
     images = weak()
-    meshes = [prepare(make(category, 7)).mesh for category in CATEGORIES]
+    meshes = as_large_as_the_grid_holds()
     extents = [np.ptp(np.argwhere(grid), axis=0).max() + 1 for grid in images.voxels]
     scales = [n / 30 / np.ptp(mesh.vertices, axis=0).max() for n, mesh in zip(extents, meshes, strict=True)]
     assert min(scales) > 0.55
     assert max(scales) < 1.1
     assert max(scales) / min(scales) > 1.1
     larger = weak(scales=(1.0, 1.0))
-    np.testing.assert_array_equal(larger.voxels[0], voxelise_solid(meshes[0], 30))
+    for grid, mesh in zip(larger.voxels, meshes, strict=True):
+        np.testing.assert_array_equal(grid, voxelise_solid(mesh, 30))
     assert larger.masks.sum() > images.masks.sum()
 
 

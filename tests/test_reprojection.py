@@ -6,16 +6,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from monoform.errors import InputError
 from monoform.interfaces import ImageSet, Method, Stage
 from monoform.methods.reprojection import LAPTOP, SMOKE, SYSTEMS, Config, Reprojection, rows
 from monoform.methods.reprojection import poses as posing
-from monoform.methods.reprojection.inference import placed_best, placed_mixture
+from monoform.methods.reprojection.inference import placed, placed_best, placed_mixture
 from monoform.methods.reprojection.pose_aware import reprojection_loss
 from monoform.methods.reprojection.shapes import INITIAL_LOG_VARIANCE, divergence, posterior, tell_apart
 from monoform.projection.voxel_max import voxel_max
-from monoform.rotations import axis_rotation, limit_twist, rotation_angle, twist_to_matrix, viewpoint_to_matrix
+from monoform.rotations import (
+    axis_rotation,
+    limit_twist,
+    matrix_to_twist,
+    rotation_angle,
+    twist_to_matrix,
+    viewpoint_to_matrix,
+)
 
 
 class Update:
@@ -138,12 +146,35 @@ def test_a_mixture_of_sure_poses_is_the_best_and_of_two_their_mean():
     numbers = torch.zeros(1, posing.pose_numbers(4))
     numbers[0, 1] = 50.0
     sure = posing.read_poses(numbers, 4)
-    best, mixture = placed_best(voxels, sure), placed_mixture(voxels, sure)
+    best, mixture = placed_best(voxels, sure), placed_mixture(voxels, sure, 0.0)
     assert torch.allclose(mixture.posed, best.posed, atol=1e-5)
     numbers[0, 3] = 50.0
     other = posing.read_poses(torch.nn.functional.one_hot(torch.tensor([3]), 18) * 50.0, 4)
     mean = (best.posed + placed_best(voxels, other).posed) / 2
-    assert torch.allclose(placed_mixture(voxels, posing.read_poses(numbers, 4)).posed, mean, atol=1e-5)
+    assert torch.allclose(placed_mixture(voxels, posing.read_poses(numbers, 4), 0.0).posed, mean, atol=1e-5)
+
+
+def test_the_turns_of_a_spread_have_the_moments_of_a_normal_distribution():
+    like = torch.zeros(1, dtype=torch.float64)
+    twists = matrix_to_twist(posing.turns_about(5.0, like)).rad2deg()
+    assert torch.allclose(twists.mean(0), torch.zeros(3, dtype=torch.float64), atol=1e-9)
+    assert torch.allclose(twists.T @ twists / len(twists), 25 * torch.eye(3, dtype=torch.float64), atol=1e-9)
+    assert torch.equal(posing.turns_about(0.0, like), torch.eye(3, dtype=torch.float64)[None])
+
+
+def test_a_spread_mixture_is_the_mean_over_turns_about_the_pose():
+    voxels = torch.zeros(1, 30, 30, 30)
+    voxels[0, 10:14, 12:20, 5:24] = 1
+    numbers = torch.zeros(1, posing.pose_numbers(4))
+    numbers[0, 1], numbers[0, -1] = 50.0, 0.1
+    poses = posing.read_poses(numbers, 4)
+    R = posing.best_rotation(poses)
+    around = Rotation.from_rotvec(math.sqrt(3) * np.radians(8.0) * np.concatenate([np.eye(3), -np.eye(3)])).as_matrix()
+    wanted = [placed(voxels, torch.from_numpy(turn).float() @ R, poses.t) for turn in around]
+    found = placed_mixture(voxels, poses, 8.0)
+    assert torch.allclose(found.posed, torch.stack([each.posed for each in wanted]).mean(0), atol=1e-5)
+    assert torch.allclose(found.mask, torch.stack([each.mask for each in wanted]).mean(0), atol=1e-5)
+    assert torch.equal(found.R, R)
 
 
 # --- losses and batches --------------------------------------------------------------------------------------------
@@ -342,7 +373,7 @@ def test_every_system_trains_validates_and_predicts(system, train, val):
 
 
 def test_the_predicted_mask_is_equation_3_of_the_predicted_shape_and_pose(val):
-    method = replace(SMOKE, placing="best").build()
+    method = replace(SMOKE, placing="best", pose_spread=0.0).build()
     found = method.predict(torch.from_numpy(val.images).permute(0, 3, 1, 2).float() / 255)
     seen = voxel_max(*(torch.from_numpy(x) for x in (found.voxels, found.R, found.t)))
     assert np.allclose(found.mask, seen.numpy(), atol=1e-5)
@@ -412,6 +443,7 @@ def test_the_pose_is_learnt(train):
         ({"kl_weight": -1.0}, "kl_weight"),
         ({"categories": ()}, "categories"),
         ({"seed": -1}, "seed"),
+        ({"placing": "best", "pose_spread": 3.0}, "with .mixture."),
     ],
 )
 def test_settings_that_cannot_be(change, says):

@@ -14,6 +14,7 @@ from monoform.evaluate import Evaluation, Liao2019Protocol, Views, Zhu2017Protoc
 from monoform.interfaces import ImageSet, Method, Prediction
 from monoform.meshes import Mesh
 from monoform.overlays import INK, PAPER, blend, draw, to_bytes
+from monoform.projection.warping import warp
 from monoform.rotation_grids import upright_grid
 from monoform.voxels import surface
 
@@ -83,21 +84,30 @@ ZHU_COLUMNS = (
 def zhu2017_figure(
     before: Method, after: Method, test: ImageSet, groups: Sequence[Group], protocol: Zhu2017Protocol
 ) -> np.ndarray:
-    """(h, w, 3) uint8: silhouettes, aligned and pose-aware shapes before and after fine-tuning, and the truth."""
+    """(h, w, 3) uint8: silhouettes, aligned and pose-aware shapes before and after fine-tuning, and the truth.
+
+    Shapes stand in their likeliest poses, as a mixture over poses has few sure cells; silhouettes are those measured.
+    """
     parts = []
     for group in groups:
         chosen = np.asarray(group.rows, np.int64)
         old, new = _predict(before, test, chosen), _predict(after, test, chosen)
         posed = true_posed(test, chosen, old.posed.shape[-1], protocol)
+        placed = [_in_one_pose(found) for found in (old, new)]
         grids = np.asarray(test.voxels[test.objects[chosen]], np.float32)
         panels = []
         for i, row in enumerate(chosen):
             masks = [_grey(mask) for mask in (old.mask[i], new.mask[i], test.masks[row] / 255.0)]
             shapes = [shape_picture(grid) for grid in (old.voxels[i], new.voxels[i], grids[i])]
-            turned = [posed_picture(grid) for grid in (old.posed[i], new.posed[i], posed[i].astype(np.float32))]
+            turned = [posed_picture(grid) for grid in (placed[0][i], placed[1][i], posed[i].astype(np.float32))]
             panels.append([small_picture(test.images[row]), *masks, *shapes, *turned])
         parts.append((group.title, panels))
     return sheet(ZHU_COLUMNS, parts)
+
+
+def _in_one_pose(found: Prediction) -> np.ndarray:
+    """(b, q, q, q): the aligned shapes in the pose that is told."""
+    return warp(*(torch.from_numpy(part) for part in (found.voxels, found.R, found.t))).numpy()
 
 
 def telling_rows(before: Evaluation, after: Evaluation, count: int) -> list[Group]:

@@ -27,8 +27,8 @@ NAME = "zhu2017"
 CATEGORIES = ("aeroplane", "chair", "car")
 REAL = "real models, other look, test"
 SIDE, KIND = 30, "solid"
-SCALES_OF_SHAPES = (0.75, 1.0)
-"""The random factors of the shapes; the paper does not give its own."""
+SCALES_OF_SHAPES = (0.85, 1.0)
+"""The random factors of the shapes, of the largest that the grid holds; the paper does not give its own."""
 
 
 @dataclass(frozen=True)

@@ -149,8 +149,9 @@ def render_weak(
     """Views of each shape, nearly in weak perspective, with its voxels (Zhu et al. 2017, 3.1 and 4.1).
 
     Each object has one scale factor, drawn from its id, and its voxels have it too: how large the object is in the image is
-    part of its shape, not of its pose. One grid side at the object's centre spans the image; `t` is the shift in the image
-    plane, at most 0.1 and such that the silhouette stays inside, and the distance. Occluders leave masks whole.
+    part of its shape, not of its pose. A factor of 1 is the largest at which the object, however it is turned about the middle
+    of its box, stays in the grid. One grid side at the object's centre spans the image; `t` is the shift in the image plane,
+    at most 0.1 and such that the silhouette stays inside, and the distance. Occluders leave masks whole.
     viewpoints: 'prior', the category's view prior (InputError where there is none), 'upright' or 'any'. photos: a folder
     of backgrounds; procedural scenery without. style: what the images look like.
     """
@@ -161,7 +162,8 @@ def render_weak(
         raise InputError(f"scales from {scales[0]} to {scales[1]}; give 0 < low <= high <= 1")
 
     def view_of(model: Model, category: str, name: int) -> Placed:
-        scale = random_scale(np.random.default_rng((name, 0, 2)), *scales)
+        largest = 0.5 / np.linalg.norm(model.mesh.vertices, axis=1).max()
+        scale = largest * random_scale(np.random.default_rng((name, 0, 2)), *scales)
         mesh = Mesh(scale * model.mesh.vertices, model.mesh.faces)
         grid = voxelise(mesh, side, kind)
         generators = [np.random.default_rng((name, view, 1)) for view in range(views)]

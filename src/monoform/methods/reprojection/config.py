@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
+from monoform.errors import InputError
 from monoform.methods.config_checks import check_categories, check_choice, check_least, check_positive, check_shares
 from monoform.networks.image_nets import SMALLEST
 
@@ -76,6 +77,8 @@ class Config:
     """Of the reprojection loss in fine-tuning."""
     placing: Literal["best", "mixture"] = "best"
     """The pose-aware shape at test time: 'best' (the paper's) in the likeliest pose, 'mixture' the mean over all anchors."""
+    pose_spread: float = 0.0
+    """Standard deviation in degrees of the regressor's error about each anchor, over which a mixture's mean goes too."""
     mirrored: float = 0.0
     """Share of the training rows that are mirrored, image, shape and pose alike."""
 
@@ -91,7 +94,9 @@ class Config:
             f"{name}_weight" for name in ("kl", "adversarial", "feature", "voxel", "translation", "reprojection")
         )
         # Joint training and fine-tuning go on from what is trained: 0 leaves them out.
-        check_least(self, ("seed", "joint_steps", "tune_steps", *weights), 0)
+        check_least(self, ("seed", "joint_steps", "tune_steps", "pose_spread", *weights), 0)
+        if self.pose_spread > 0 and self.placing != "mixture":
+            raise InputError(f"pose_spread {self.pose_spread} with placing {self.placing!r}; give it with 'mixture'")
         check_positive(self, ("rate", "discriminator_rate", "joint_rate", "tune_rate"))
         check_shares(self, ("mirrored",))
 
@@ -116,7 +121,7 @@ LAPTOP = replace(
     shape_steps=1100,
     style_steps=1500,
     joint_steps=400,
-    pose_steps=5000,
+    pose_steps=12_000,
     tune_steps=400,
     joint_rate=3e-4,
     voxel_weight=30.0,
@@ -124,9 +129,10 @@ LAPTOP = replace(
     anchors=8,
     translation_weight=5.0,
     placing="mixture",
+    pose_spread=5.0,
     mirrored=0.5,
 )
-"""Twenty minutes a category on one core for the main system: narrow networks, few steps, and what makes these do."""
+"""Twenty-five minutes a category on one core for the main system: narrow networks, few steps, and what makes these do."""
 
 SMOKE = replace(
     LAPTOP,

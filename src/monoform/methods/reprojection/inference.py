@@ -7,9 +7,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from monoform.methods.reprojection.config import Config
-from monoform.methods.reprojection.poses import Poses, all_rotations, best_rotation, read_poses
+from monoform.methods.reprojection.poses import Poses, all_rotations, best_rotation, read_poses, turns_about
 from monoform.projection.voxel_max import voxel_max
 from monoform.projection.warping import warp
+
+NEGLIGIBLE = 1e-3
+"""An anchor no likelier is left out of a mixture: most images have one or two of eight, and each costs a pose's time."""
 
 
 class Reconstruction(NamedTuple):
@@ -56,29 +59,30 @@ def placed_best(voxels: Tensor, poses: Poses) -> Reconstruction:
     return placed(voxels, best_rotation(poses), poses.t)
 
 
-def placed_mixture(voxels: Tensor, poses: Poses) -> Reconstruction:
+def placed_mixture(voxels: Tensor, poses: Poses, spread_deg: float) -> Reconstruction:
     """The mean of the shape in the poses from all anchors, each as likely as its score says; R is the likeliest.
 
     Paper: one pose. Here, as an option: a cell's probability over the poses too, as a coupled network's output is, so that an
-    image that may show a front or a back is answered with both.
+    image that may show a front or a back is answered with both. spread_deg: how far about each the true one lies.
     """
+    best, turns = placed_best(voxels, poses), turns_about(spread_deg, voxels)
     weights = poses.scores.softmax(1)
-    best = placed_best(voxels, poses)
+    weights = weights * (weights > NEGLIGIBLE)
+    weights = weights / (weights.sum(1, keepdim=True) * len(turns))
     posed, mask = torch.zeros_like(best.posed), torch.zeros_like(best.mask)
     for weight, R in zip(weights.unbind(1), all_rotations(poses).unbind(1), strict=True):
-        found = placed(voxels, R, poses.t)
-        posed += weight[:, None, None, None] * found.posed
-        mask += weight[:, None, None] * found.mask
+        rows = weight.nonzero()[:, 0]
+        for turn in turns if len(rows) else ():
+            found = placed(voxels[rows], turn @ R[rows], poses.t[rows])
+            posed[rows] += weight[rows, None, None, None] * found.posed
+            mask[rows] += weight[rows, None, None] * found.mask
     return best._replace(posed=posed, mask=mask)
-
-
-PLACINGS = {"best": placed_best, "mixture": placed_mixture}
 
 
 def decoupled(networks: nn.ModuleDict, config: Config, images: Tensor) -> Reconstruction:
     """Style and pose apart: the paper's systems."""
-    poses = read_poses(networks["pose"](images), config.anchors)
-    return PLACINGS[config.placing](shape_of(networks, config, images), poses)
+    voxels, poses = shape_of(networks, config, images), read_poses(networks["pose"](images), config.anchors)
+    return placed_best(voxels, poses) if config.placing == "best" else placed_mixture(voxels, poses, config.pose_spread)
 
 
 def coupled(networks: nn.ModuleDict, config: Config, images: Tensor) -> Reconstruction:

@@ -54,6 +54,17 @@ def best_rotation(poses: Poses) -> Float[Tensor, "b 3 3"]:
     return _of(all_rotations(poses), poses.scores.argmax(1))
 
 
+def turns_about(spread_deg: float, like: Tensor) -> Float[Tensor, "k 3 3"]:
+    """Rotations whose mean stands for that over an isotropic normal distribution of twists; the identity where it is a point.
+
+    The cubature rule of third degree (Stroud 1971, E_3^{r^2} 3-1): both ways about each axis by sqrt(3) standard deviations.
+    """
+    if spread_deg == 0.0:
+        return torch.eye(3, dtype=like.dtype, device=like.device)[None]
+    axes = torch.eye(3, dtype=like.dtype, device=like.device)
+    return twist_to_matrix(math.sqrt(3.0) * math.radians(spread_deg) * torch.cat([axes, -axes]))
+
+
 def pose_loss(poses: Poses, R: Float[Tensor, "b 3 3"], t: Float[Tensor, "b 3"], config: Config) -> Tensor:
     """Distance to the true pose from the nearest anchor, and the classifier's cross-entropy (0 with one anchor)."""
     from_anchors = R[:, None] @ poses.anchors.mT
