@@ -67,7 +67,7 @@ def placed_mixture(voxels: Tensor, poses: Poses, spread_deg: float) -> Reconstru
     """
     best, turns = placed_best(voxels, poses), turns_about(spread_deg, voxels)
     weights = poses.scores.softmax(1)
-    weights = weights * (weights > NEGLIGIBLE)
+    weights = weights * ((weights > NEGLIGIBLE) | (weights == weights.amax(1, keepdim=True)))
     weights = weights / (weights.sum(1, keepdim=True) * len(turns))
     posed, mask = torch.zeros_like(best.posed), torch.zeros_like(best.mask)
     for weight, R in zip(weights.unbind(1), all_rotations(poses).unbind(1), strict=True):
