@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from monoform.errors import InputError
-from monoform.networks.residual import ResNet, load_published
+from monoform.networks.residual import ResNet, last_stage, load_published
 from monoform.networks.tube import MaskDecoder, VoxelTube
 
 # Parameters of torchvision's networks less those of their classifiers (fc), which take 1000 classes.
@@ -36,6 +36,14 @@ def test_maps_shrink_by_two_a_stage(depth, reduction):
     maps = network(torch.rand(2, 3, 64, 64))
     assert [m.shape[-1] for m in maps] == [64 // reduction // 2**stage for stage in range(4)]
     assert [m.shape[1] for m in maps] == list(network.channels)
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_a_last_stage_takes_the_place_of_the_networks_own(depth):
+    network, stage = ResNet(depth, width=8), last_stage(depth, 8)
+    third = network(torch.rand(2, 3, 64, 64))[2]
+    assert stage(third).shape == network.layer4(third).shape
+    assert [x.shape for x in stage.state_dict().values()] == [x.shape for x in network.layer4.state_dict().values()]
 
 
 def test_published_weights_load_and_give_the_same_maps():

@@ -296,6 +296,7 @@ def test_stages_are_taken_by_their_names():
     stages = [Named("pose"), Named("fine_tuning")]
     assert [stage.name for stage in zhu2017.stages_named(stages, ("fine_tuning",))] == ["fine_tuning"]
     assert [stage.name for stage in zhu2017.stages_named(stages, None)] == ["pose", "fine_tuning"]
+    assert list(zhu2017.stages_named(stages, ())) == []
     with pytest.raises(InputError, match="no stage named joint"):
         list(zhu2017.stages_named(stages, ("joint",)))
 
@@ -368,6 +369,10 @@ def test_zhus_table_2_for_two_seeds(out):
     assert [row.label for row in report.rows[-2:]] == [
         f"the mean training shape, {kind}" for kind in ("aligned", "pose-aware")
     ]
+    assert report.runs["zhu2017-smoke-p-3D-VAE-GAN-features-car-0"]["steps"] == 0, "put together from what is trained"
+    alone = [run for name, run in report.runs.items() if "features" in name]
+    assert [run["config"]["voxel_weight"] for run in alone] == [0.0] * 3
+    assert sum("features alone" in row.label for row in report.rows) == 3
     each = [row for row in report.rows if row.label.startswith(means[0].label.removesuffix("mean of 2 seeds") + "seed")]
     one, two = (row.values["macro"].value for row in each)
     assert means[0].values["macro"] == pytest.approx((one + two) / 2)

@@ -228,15 +228,25 @@ def test_encoder_gets_half_of_what_the_voxel_decoder_gets():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_a_share_of_the_poses_gradient_reaches_the_encoder(share):
+@pytest.mark.parametrize("stage", ["shared", "own"])
+def test_a_share_of_the_poses_gradient_reaches_the_encoder(stage, share):
     weight = []
     for given in (share, 1.0):
-        network = replace(SMALL, pose_gradient=given).build().network.eval()
+        network = replace(SMALL, pose_stage=stage, pose_gradient=given).build().network.eval()
         angles = network(torch.linspace(0, 1, 3 * SMALL.image_size**2).view(1, 3, SMALL.image_size, -1)).angles
         angles.azimuth.sum().backward()
         weight.append(network.encoder.conv1.weight.grad)
+        last = network.encoder.layer4[0].conv1.weight.grad
+        assert last is None if stage == "own" else given == 0 or last.abs().max() > 0
     assert weight[1].abs().max() > 0
-    torch.testing.assert_close(weight[0], share * weight[1])
+    torch.testing.assert_close(torch.zeros_like(weight[1]) if weight[0] is None else weight[0], share * weight[1])
+
+
+def test_a_pose_stage_of_its_own_leaves_the_other_first_weights_as_they_are():
+    shared, own = (replace(SMALL, pose_stage=stage).build().state_dict() for stage in ("shared", "own"))
+    assert {name for name in own if name not in shared} == {name for name in own if ".pose_stage." in name} != set()
+    for name, value in shared.items():
+        assert torch.equal(value, own[name]), name
 
 
 def test_without_pose_branch_the_shape_alone_is_learnt(chairs):

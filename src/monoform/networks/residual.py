@@ -30,20 +30,11 @@ class ResNet(nn.Module):
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.reduction = reduction
-        block = BottleneckBlock if depth == 50 else BasicBlock
-        self.channels = tuple(block.expansion * width * 2**stage for stage in range(4))
+        self.channels = tuple(_block(depth).expansion * width * 2**stage for stage in range(4))
         """Of the four maps."""
-        before = width
-        for stage, count in enumerate(BLOCKS[depth]):
-            strides = [1 if stage == 0 else 2] + [1] * (count - 1)
-            blocks = []
-            for stride in strides:
-                blocks.append(block(before, width * 2**stage, stride))
-                before = self.channels[stage]
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        for stage, before in enumerate((width, *self.channels[:-1])):
+            self.add_module(f"layer{stage + 1}", _stage(depth, stage, before, width))
+        _initialise(self)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
         """images: sRGB in [0, 1]. Maps (b, channels[i], h / (reduction 2^i), w / (reduction 2^i)), finest first."""
@@ -56,6 +47,31 @@ class ResNet(nn.Module):
             x = self.get_submodule(f"layer{stage}")(x)
             maps.append(x)
         return maps
+
+
+def last_stage(depth: Depth, width: int) -> nn.Sequential:
+    """A fourth stage beside a network's own, from its third map to a map (b, channels[3], h, w) of the fourth's size."""
+    stage = _stage(depth, 3, _block(depth).expansion * width * 4, width)
+    _initialise(stage)
+    return stage
+
+
+def _block(depth: Depth) -> "type[BasicBlock | BottleneckBlock]":
+    return BottleneckBlock if depth == 50 else BasicBlock
+
+
+def _stage(depth: Depth, stage: int, before: int, width: int) -> nn.Sequential:
+    """before: channels that come in. width: of the network's first stage."""
+    block = _block(depth)
+    inner = width * 2**stage
+    first = block(before, inner, 1 if stage == 0 else 2)
+    return nn.Sequential(first, *(block(block.expansion * inner, inner) for _ in range(BLOCKS[depth][stage] - 1)))
+
+
+def _initialise(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 class BasicBlock(nn.Module):

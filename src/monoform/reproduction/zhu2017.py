@@ -1,9 +1,9 @@
 """Zhu 2017, "Rethinking Reprojection": its table 2, and 3D and 2D AP before and after fine-tuning (tables 3 and 4)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from monoform.evaluate import (
 )
 from monoform.interfaces import ImageSet, Stage
 from monoform.methods.reprojection import Config
+from monoform.methods.reprojection.config import SystemName
 from monoform.reproduction.figures import telling_rows, zhu2017_figure
 from monoform.reproduction.near_duplicates import groups_for_test
 from monoform.reproduction.runs import Workshop, evaluated_cells
@@ -28,15 +29,40 @@ from monoform.reproduction.zhu2017_sets import CATEGORIES, NAME, REAL, SCALES, S
 
 REFERENCE = "Zhu et al., ICCV 2017"
 PROTOCOL = Zhu2017Protocol()
-TUNING = "fine_tuning"
-"""The stage on natural images."""
-SHARED = {
-    "p-3D-VAE-GAN": {"3D-VAE-GAN": ("style", "generator", "discriminator")},
-    "p-TL": {"3D-VAE": ("shape_encoder", "generator"), "p-3D-VAE-GAN": ("pose",)},
+POSE, TUNING = "pose", "fine_tuning"
+"""The stage of the pose regressor, and the one on natural images."""
+FEATURES_ALONE: Mapping[str, Any] = {"voxel_weight": 0.0}
+"""The paper's own loss of 3D-VAE-GAN."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a system comes to its weights."""
+
+    system: SystemName
+    takes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Plan to the networks that are taken from it, because both would train them alike."""
+    stages: tuple[str, ...] | None = None
+    """Those that are left to train; None is all."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Of the scale's configuration."""
+
+
+_SHAPES = ("style", "generator", "discriminator")
+PLANS = {
+    "3D-VAE": Plan("3D-VAE"),
+    "coupled-3D-VAE": Plan("coupled-3D-VAE"),
+    "3D-VAE-GAN": Plan("3D-VAE-GAN"),
+    "coupled-3D-VAE-GAN": Plan("coupled-3D-VAE-GAN"),
+    "p-3D-VAE-GAN": Plan("p-3D-VAE-GAN", {"3D-VAE-GAN": _SHAPES}, (POSE,)),
+    "p-TL": Plan("p-TL", {"3D-VAE": ("shape_encoder", "generator"), "p-3D-VAE-GAN": ("pose",)}, ("style", "joint")),
+    "3D-VAE-GAN-features": Plan("3D-VAE-GAN", changes=FEATURES_ALONE),
+    "coupled-3D-VAE-GAN-features": Plan("coupled-3D-VAE-GAN", changes=FEATURES_ALONE),
+    "p-3D-VAE-GAN-features": Plan(
+        "p-3D-VAE-GAN", {"3D-VAE-GAN-features": _SHAPES, "p-3D-VAE-GAN": ("pose",)}, (), FEATURES_ALONE
+    ),
 }
-"""The networks that a system takes from others that have trained them."""
-OWN_STAGES = {"p-3D-VAE-GAN": ("pose",), "p-TL": ("style", "joint")}
-"""The stages that are left for it."""
+"""By the name that their runs bear."""
 
 # --- what the paper prints ---------------------------------------------------------------------------------------
 
@@ -60,9 +86,10 @@ class Entry:
     """A number of table 2 and how it is measured here."""
 
     label: str
-    system: Literal["3D-VAE", "coupled-3D-VAE", "3D-VAE-GAN", "coupled-3D-VAE-GAN", "p-3D-VAE-GAN"]
+    plan: str
     quantity: str
-    printed: float
+    printed: float | None = None
+    """None beside a row that has the paper's number already."""
     first_seed_alone: bool = True
     """Of several seeds it is trained with the first, as a baseline."""
 
@@ -71,9 +98,14 @@ TABLE_2 = (
     Entry("3D VAE, voxels to voxels, aligned", "3D-VAE", "ap_v2v", 0.876),
     Entry("3D VAE, voxels to voxels, pose-aware", "coupled-3D-VAE", "ap_v2v", 0.544),
     Entry("3D-VAE-GAN, image to voxels, aligned", "3D-VAE-GAN", "ap_3d.aligned", 0.752, first_seed_alone=False),
+    Entry("3D-VAE-GAN, features alone, image to voxels, aligned", "3D-VAE-GAN-features", "ap_3d.aligned"),
     Entry("3D-VAE-GAN, image to voxels, pose-aware", "coupled-3D-VAE-GAN", "ap_3d.posed", 0.403),
+    Entry("3D-VAE-GAN, features alone, image to voxels, pose-aware", "coupled-3D-VAE-GAN-features", "ap_3d.posed"),
     Entry("p-3D-VAE-GAN, image to voxels, pose-aware", "p-3D-VAE-GAN", "ap_3d.posed", 0.665, first_seed_alone=False),
+    Entry("p-3D-VAE-GAN, features alone, image to voxels, pose-aware", "p-3D-VAE-GAN-features", "ap_3d.posed"),
 )
+"""'Features alone' is left out where a scale trains so anyway."""
+MAIN = "p-3D-VAE-GAN"
 MAIN_ROWS = (
     ("3D AP, true shape, predicted pose", "ap_3d.true_shape.predicted_pose", 3),
     ("3D AP, predicted shape, true pose", "ap_3d.predicted_shape.true_pose", 3),
@@ -104,17 +136,24 @@ def rows_of(table: int, task: Task, shop: Workshop) -> tuple[list[Row], dict[str
 def table_2(task: Task, shop: Workshop) -> list[Row]:
     """Each number of the paper above ours, on rendered images."""
     source, rows = "rendered test images", []
-    for entry in TABLE_2:
+    for entry in (each for each in TABLE_2 if _is_asked(each, task)):
         seeds = task.seeds[:1] if entry.first_seed_alone else task.seeds
         found = {seed: _measured(entry, task, shop, seed) for seed in seeds}
-        rows.append(Row(entry.label, PAPER, {MACRO: entry.printed}))
+        if entry.printed is not None:
+            rows.append(Row(entry.label, PAPER, {MACRO: entry.printed}))
         told = [(entry.label, entry.quantity, 3)]
-        if entry is TABLE_2[-1]:
-            told += [(f"{entry.system}: {label}", quantity, digits) for label, quantity, digits in MAIN_ROWS]
+        if entry.plan == MAIN:
+            told += [(f"{MAIN}: {label}", quantity, digits) for label, quantity, digits in MAIN_ROWS]
         for label, quantity, digits in told:
             cells = {seed: evaluated_cells(evaluation, quantity) for seed, evaluation in found.items()}
             rows += measured_rows(f"monoform: {label}", source, cells, digits)
     return rows + mean_shape_rows(task, shop, lambda sets: {source: sets.rendered})
+
+
+def _is_asked(entry: Entry, task: Task) -> bool:
+    """Whether its training differs from those of the other entries."""
+    changes, config = PLANS[entry.plan].changes, SCALES[task.scale].config
+    return not changes or any(getattr(config, name) != value for name, value in changes.items())
 
 
 def _measured(entry: Entry, task: Task, shop: Workshop, seed: int) -> Evaluation:
@@ -123,8 +162,8 @@ def _measured(entry: Entry, task: Task, shop: Workshop, seed: int) -> Evaluation
     parts = []
     for category in task.categories:
         sets = image_sets(category, task, shop)
-        method, _ = trained(entry.system, category, sets, task, shop, seed)
-        shop.tell(f"measuring {entry.system} of {category}")
+        method, _ = trained(entry.plan, category, sets, task, shop, seed)
+        shop.tell(f"measuring {entry.plan} of {category}")
         parts.append(measure(method, sets.rendered, PROTOCOL))
     return joined(parts, PROTOCOL)
 
@@ -198,17 +237,18 @@ def tuned_evaluations(system: str, task: Task, shop: Workshop, seed: int) -> dic
 # --- training ----------------------------------------------------------------------------------------------------
 
 
-def trained(system: str, category: str, sets: Sets, task: Task, shop: Workshop, seed: int) -> tuple[Any, Path]:
-    """A system after all stages on rendered images, and the folder of its weights.
+def trained(name: str, category: str, sets: Sets, task: Task, shop: Workshop, seed: int) -> tuple[Any, Path]:
+    """A plan's system after all stages on rendered images, and the folder of its weights. name: of PLANS.
 
-    What two systems train alike is trained once: 3D-VAE-GAN is the first stage of p-3D-VAE-GAN, 3D-VAE that of p-TL, and both
-    have the same pose regressor.
+    What two systems train alike is trained once: 3D-VAE-GAN is the first stage of p-3D-VAE-GAN, 3D-VAE that of p-TL, and all
+    that are pose-aware and not coupled have the same pose regressor.
     """
-    weights = {name: trained(name, category, sets, task, shop, seed)[1] for name in SHARED.get(system, {})}
-    start = {f"networks.{part}.": weights[name] for name, parts in SHARED.get(system, {}).items() for part in parts}
+    plan = PLANS[name]
+    weights = {other: trained(other, category, sets, task, shop, seed)[1] for other in plan.takes}
+    start = {f"networks.{part}.": weights[other] for other, parts in plan.takes.items() for part in parts}
     return shop.trained(
-        _run(task, system, category, seed), "reprojection", _config(task, system, category, seed),
-        lambda method: stages_named(method.stages(sets.train, sets.val), OWN_STAGES.get(system)),
+        _run(task, name, category, seed), "reprojection", _config(task, plan, category, seed),
+        lambda method: stages_named(method.stages(sets.train, sets.val), plan.stages),
         sets={"train": sets.train, "val": sets.val}, seed=seed, start=start,
     )  # fmt: skip
 
@@ -216,7 +256,7 @@ def trained(system: str, category: str, sets: Sets, task: Task, shop: Workshop, 
 def fine_tuned(system: str, category: str, sets: Sets, task: Task, shop: Workshop, seed: int, weights: Path) -> Any:
     """The system after fine-tuning on natural images, from its weights before."""
     method, _ = shop.trained(
-        _run(task, system, category, seed) + "-tuned", "reprojection", _config(task, system, category, seed),
+        _run(task, system, category, seed) + "-tuned", "reprojection", _config(task, PLANS[system], category, seed),
         lambda m: stages_named(m.stages(sets.train, sets.val, sets.natural), (TUNING,)),
         sets={"train": sets.train, "val": sets.val, "natural": sets.natural}, seed=seed, start={"": weights},
     )  # fmt: skip
@@ -224,8 +264,8 @@ def fine_tuned(system: str, category: str, sets: Sets, task: Task, shop: Worksho
 
 
 def stages_named(stages: Iterable[Stage], names: Sequence[str] | None) -> Iterator[Stage]:
-    """Of a method's stages those of the given names, or all of them. Raises InputError if there is none."""
-    found = False
+    """Of a method's stages those of the given names, or all of them. Raises InputError if there is none of those asked for."""
+    found = names == ()
     for stage in stages:
         if names is None or stage.name in names:
             found = True
@@ -234,12 +274,12 @@ def stages_named(stages: Iterable[Stage], names: Sequence[str] | None) -> Iterat
         raise InputError(f"the method has no stage named {' or '.join(names or ())}, so there is nothing to train")
 
 
-def _config(task: Task, system: str, category: str, seed: int) -> Config:
-    return replace(SCALES[task.scale].config, system=system, categories=(category,), seed=seed)
+def _config(task: Task, plan: Plan, category: str, seed: int) -> Config:
+    return replace(SCALES[task.scale].config, system=plan.system, categories=(category,), seed=seed, **plan.changes)
 
 
-def _run(task: Task, system: str, category: str, seed: int) -> str:
-    return "-".join((NAME, task.scale, system, category, str(seed)))
+def _run(task: Task, name: str, category: str, seed: int) -> str:
+    return "-".join((NAME, task.scale, name, category, str(seed)))
 
 
 COLUMNS = (MACRO, POOLED)

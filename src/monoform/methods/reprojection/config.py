@@ -145,5 +145,7 @@ SMOKE = replace(
     joint_steps=2,
     pose_steps=3,
     tune_steps=2,
+    # Untrained, all anchors are likely, and each would be turned six ways.
+    pose_spread=0.0,
 )
 """Seconds: that everything runs, not that it learns."""

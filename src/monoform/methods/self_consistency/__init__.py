@@ -8,8 +8,7 @@ hypotheses, because one start leads into a wrong minimum. Reasons and results: d
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,104 +19,19 @@ from torch.optim import Adam, Optimizer
 
 from monoform import metrics
 from monoform.data.image_sets import subset
+from monoform.errors import InputError
 from monoform.interfaces import ImageSet, Prediction, Update
 from monoform.methods import image_tensors, pictures
 from monoform.methods.precision import single_precision
-from monoform.methods.self_consistency_checks import check_config, check_set
-from monoform.networks.residual import ResNet
+from monoform.methods.self_consistency.config import LAPTOP, SMOKE, Config
+from monoform.networks.residual import ResNet, last_stage
 from monoform.networks.tube import MaskDecoder, VoxelTube
 from monoform.overlays import contact_sheet
 from monoform.projection.rays import ray_silhouette
 from monoform.projection.warping import warp
 from monoform.rotations import viewpoint_to_matrix
 
-
-@dataclass(frozen=True)
-class Config:
-    """The paper's values, and where it is silent (marked *) what its figures and its ancestors suggest."""
-
-    categories: tuple[str, ...] = ("chair",)
-    """What is learnt; the paper trains one network a category."""
-    pose: Literal["self_consistency", "none"] = "self_consistency"
-    """'none' leaves out pose code, angles and their loss: the same network for the shape alone, to compare with."""
-    image_size: int = 64
-    """Pixels a side."""
-    voxel_side: int = 32
-    """Cells a side; the voxels are shells, unscaled."""
-    mask_size: int = 48
-    """Pixels a side of masks and projections: at 32 thin legs vanish."""
-    width: int = 64
-    """Channels of the encoder's first stage (*); those of all else grow with it."""
-    depth: Literal[18, 34, 50] = 18
-    """Of the residual encoder (*)."""
-    shape_code: int = 512
-    """Numbers that say what the shape is."""
-    pose_code: int = 16
-    """Numbers that say how it stands."""
-    hypotheses: int = 8
-    """Poses that are proposed, spread over the circle (*; the paper tells of one)."""
-    low_elevation_deg: float = -20.0
-    """Lowest elevation that can be said (*)."""
-    high_elevation_deg: float = 60.0
-    """Highest (*)."""
-    focal: float = 1.875
-    """Focal length in image sides: the lens of Tulsiani 2018, "given as MVC"."""
-    distance: float = 2.0
-    """From the camera to the object's centre, grid sides, as there."""
-    samples: int = 64
-    """Points on a ray, N."""
-    hypothesis_size: int = 24
-    """Pixels a side at which hypotheses are compared (*)."""
-    mask_growth: int = 0
-    """Pixels that masks are widened by before they meet a projection: filled cells reach beyond the surface in them (*)."""
-    explored: float = 0.1
-    """Share of images whose pose loss goes to a hypothesis drawn at random, so that none dies (*)."""
-    temperature: float = 0.05
-    """How much worse a hypothesis must be to count 1/e as much when the choice among them is learnt (*)."""
-    lambda_positive: float = 3.0
-    """Weight of filled cells, Eq. 8."""
-    lambda_ray: float = 10.0
-    """Weight of the ray consistency, Eq. 6."""
-    lambda_projection: float = 0.25
-    """Weight of the projection's IoU, Eq. 6."""
-    lambda_kl: float = 0.02
-    """Weight of the shape code's divergence, Eq. 12."""
-    pose_gradient: float = 1.0
-    """Share of the pose's gradient that reaches what pose and shape have in common (*; the paper's is all of it)."""
-    lambda_choice: float = 1.0
-    """Weight of learning which hypothesis is right (*)."""
-    learning_rate: float = 2e-4
-    """Adam's."""
-    last_learning_rate: float = 2e-4
-    """At the last step; it falls by equal factors."""
-    batch_size: int = 32
-    """Images a step (*)."""
-    steps: int = 100_000
-    """Updates (*)."""
-    colour_shift: float = 0.2
-    """Largest change of a channel's gain in training images, and twice that of the offset of all; 0 for none (*)."""
-    validation_images: int = 256
-    """Images of the validation set that are looked at."""
-    seed: int = 0
-    """Of the first weights."""
-
-    def __post_init__(self) -> None:
-        check_config(self)
-
-    def build(self) -> "SelfConsistency":
-        """The method with weights drawn from `seed`; torch's own generator stays as it was."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            return SelfConsistency(self)
-
-
-LAPTOP = replace(Config(), width=16, mask_growth=1, steps=2000, learning_rate=1e-3, last_learning_rate=1e-4)
-"""A quarter of the width, 2,000 steps: for two cores."""
-SMOKE = replace(
-    LAPTOP, width=8, mask_size=24, hypothesis_size=12, hypotheses=4, shape_code=16, samples=32, batch_size=4, steps=4,
-    validation_images=8, learning_rate=5e-3, last_learning_rate=1e-3,
-)  # fmt: skip
-"""Seconds: to see that everything runs."""
+__all__ = ["LAPTOP", "SMOKE", "Angles", "Config", "Output", "PoseAwareNetwork", "SelfConsistency", "Training"]
 
 
 # --- network (Fig. 1) ----------------------------------------------------------------------------------------------
@@ -157,6 +71,7 @@ class PoseAwareNetwork(nn.Module):
         self.voxel_decoder = VoxelTube(config.shape_code, config.voxel_side, width)
         channels = (4 * width, 2 * width, width, max(width // 2, 1))
         self.mask_decoder = MaskDecoder(config.shape_code + pose_code, config.mask_size, channels, features[-2::-1])
+        self.pose_stage = last_stage(config.depth, width) if posed and config.pose_stage == "own" else None
         self.to(memory_format=torch.channels_last)  # faster on a CPU  # pyright: ignore[reportCallIssue]
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Output:
@@ -169,7 +84,9 @@ class PoseAwareNetwork(nn.Module):
         # Only the mean goes to the mask decoder, for the mask leaves no doubt to model.
         if self.pose_code is None or self.angles is None:
             return Output(mean, log_variance, voxels, self.mask_decoder(mean, maps[-2::-1]), None)
-        pose = self.pose_code(torch.lerp(code.detach(), code, self.config.pose_gradient))
+        common = code if self.pose_stage is None else maps[-2]
+        common = torch.lerp(common.detach(), common, self.config.pose_gradient)
+        pose = self.pose_code(common if self.pose_stage is None else self.pose_stage(common).mean((2, 3)))
         mask = self.mask_decoder(torch.cat([mean, pose], dim=1), maps[-2::-1])
         return Output(mean, log_variance, voxels, mask, self.angles_of(self.angles(pose)))
 
@@ -311,6 +228,15 @@ def pose_voxels(voxels: Float[Tensor, "b q q q"], R: Float[Tensor, "b 3 3"]) -> 
 
 
 # --- training (section 2.3) ----------------------------------------------------------------------------------------
+
+
+def check_set(images: ImageSet, role: str, config: Config) -> None:
+    """Raise InputError for a set that the configuration cannot learn from."""
+    size = config.image_size
+    image_tensors.check_rows(images, role, size, config.voxel_side)
+    K = np.array([[config.focal * size, 0, size / 2], [0, config.focal * size, size / 2], [0, 0, 1]])
+    if not np.allclose(images.K, K, atol=0.1) or not np.allclose(images.t, [0, 0, config.distance], atol=1e-3):
+        raise InputError(f"the {role} set has other cameras than the configuration; render it as a turntable")
 
 
 class Training:
