@@ -114,7 +114,13 @@ def test_printed_tables_have_a_number_a_category():
             assert all(len(row.values) == len(table.categories) for row in table.rows)
     assert liao2019.PRINTED[1].rows[-1].values == (0.688, 0.807, 0.572)
     assert [round(np.mean(row.values), 3) for row in liao2019.PRINTED[4].rows] == [0.782, 0.784, 0.762, 0.759]
-    assert [entry.printed for entry in zhu2017.TABLE_2] == [0.876, 0.544, 0.752, 0.403, 0.665]
+    assert [entry.printed for entry in zhu2017.TABLE_2 if entry.printed is not None] == [
+        0.876,
+        0.544,
+        0.752,
+        0.403,
+        0.665,
+    ]
     assert [row.values[0] for row in palazzi2018.PRINTED[1].rows][:6] == [0.89, 0.89, 0.59, 0.72, 5.7, 4.5]
     assert [row.values[0] for row in palazzi2018.PRINTED[2].rows if "256 px" in row.system] == [0.13, -1.29, -0.03]
     # Every printed quantity of Palazzi's table 1 stands above rows of ours.
